@@ -1,0 +1,34 @@
+# The verbs of the project. Each works on a fresh machine; `make help` lists them.
+PRESET ?= release
+BUILD := build/$(PRESET)
+JOBS ?= $(shell nproc)
+
+.PHONY: help setup build run test check format install clean
+
+help: ## show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: ## install what is missing (Debian packages)
+	@tools/setup.sh
+
+build: setup ## configure and build (PRESET=release|debug|f64|asan|tsan)
+	@test -f $(BUILD)/build.ninja || cmake --preset $(PRESET)
+	@cmake --build --preset $(PRESET) -j $(JOBS)
+
+run: build ## train performer on pathfinder (preset small), print the summary and the record's path
+	@$(BUILD)/bin/lra-run --variant performer --task pathfinder
+
+test: build ## build and run all tests
+	@ctest --preset $(PRESET) -j $(JOBS)
+
+check: build ## static checks: formatting, clang-tidy, includes against the layers
+	@tools/check.sh $(BUILD)
+
+format: ## rewrite all sources in the house's format
+	@git ls-files '*.h' '*.cpp' '*.c' | xargs clang-format-14 -i
+
+install: build ## install to PREFIX (default /usr/local)
+	@cmake --install $(BUILD) --prefix $(or $(PREFIX),/usr/local)
+
+clean: ## remove all build output
+	@rm -rf build
