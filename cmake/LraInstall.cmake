@@ -1,22 +1,17 @@
-# What an installed copy holds: programs in bin, variants in lib/lra/variants (where the programs look for them), and in the
-# component `sdk` what a variant in another tree is built with: headers, the math room, find_package(Lra) and
+# What an installed copy holds beside the programs in bin: variants in lib/lra/variants, where the programs look for them,
+# and in the component `sdk` what a variant in another tree is built with: headers, the math room, find_package(Lra) and
 # lra_add_variant().
 include(CMakePackageConfigHelpers)
 set(LRA_CONFIG_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/Lra)
-
-get_property(programs DIRECTORY ${CMAKE_SOURCE_DIR}/tools PROPERTY BUILDSYSTEM_TARGETS)
-foreach(target IN LISTS programs)
-  get_target_property(type ${target} TYPE)
-  if(type STREQUAL "EXECUTABLE")
-    install(TARGETS ${target} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT programs)
-  endif()
-endforeach()
 
 get_property(variants GLOBAL PROPERTY LRA_VARIANTS)
 if(variants)
   install(TARGETS ${variants} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/lra/variants COMPONENT variants)
 endif()
 
+# Assertions of the math room end in the core room, whose headers and dependencies a variant does not need.
+target_link_libraries(lra_math INTERFACE $<INSTALL_INTERFACE:$<INSTALL_PREFIX>/${CMAKE_INSTALL_LIBDIR}/lra/liblra_core.a>)
+install(FILES $<TARGET_FILE:lra_core> DESTINATION ${CMAKE_INSTALL_LIBDIR}/lra COMPONENT sdk)
 install(TARGETS lra_abi lra_sdk lra_math EXPORT LraTargets
   ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}/lra COMPONENT sdk)
 install(EXPORT LraTargets NAMESPACE lra:: DESTINATION ${LRA_CONFIG_DIR} COMPONENT sdk)

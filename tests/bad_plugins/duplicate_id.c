@@ -1,0 +1,2 @@
+/* Another library with the id of minimal.c. */
+#include "minimal.h"

@@ -1,0 +1,2 @@
+/* Nothing broken: must load. */
+#include "minimal.h"

@@ -1,0 +1,3 @@
+/* The descriptor does not start with the magic word. */
+#define DESCRIPTOR_MAGIC "LRAPLUG9"
+#include "minimal.h"

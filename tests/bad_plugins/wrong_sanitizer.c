@@ -1,0 +1,3 @@
+/* Built with a sanitizer that this program has not. */
+#define SANITIZER "memory"
+#include "minimal.h"
