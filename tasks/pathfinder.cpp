@@ -1,0 +1,220 @@
+// Pathfinder: do the two markers sit on the ends of one winding contour (1) or of two (0)? Pixels, row by row.
+//   token = floor(pixel * gray_levels / 256)
+// tasks/pathfinder/snakes.h holds the generator. Example i of a split is a function of (seed, split, i) alone.
+//
+// The shortcut: the ends of one snake tend to lie closer together, or further apart, than ends of two. The baseline
+// "marker distance" measures it; balance=distance closes it, by keeping only pairs of snakes whose two far ends are
+// equally far from the first marker, so that the second marker's distance says nothing about the snake that it sits on.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+#include "core/rng.h"
+#include "data/dataset.h"
+#include "tasks/pathfinder/snakes.h"
+
+namespace lra::tasks {
+namespace {
+
+using data::Baseline;
+using data::Dataset;
+using data::DatasetBuilder;
+using data::Row;
+using data::Shape;
+using data::SplitName;
+using data::Token;
+using pathfinder::Difficulty;
+using pathfinder::Geometry;
+using pathfinder::Sample;
+
+constexpr int64_t kTries = 200'000;   // pairs of snakes before an example is given up
+constexpr int64_t kProbes = 16;       // examples tried before a data set is begun
+constexpr double kBalanceGrain = 24;  // a balanced pair's distances differ by at most window / 24
+constexpr std::size_t kDistanceBins = 16;
+
+int window_of(const Options& options) { return std::stoi(options.choice("resolution")); }
+
+Geometry geometry_of(const Options& options) {
+  const std::string& name = options.choice("difficulty");
+  const int window = window_of(options);
+  Geometry g = Geometry::of(window, name == "easy"           ? Difficulty::kEasy
+                                    : name == "intermediate" ? Difficulty::kIntermediate
+                                                             : Difficulty::kHard);
+  if (options.integer("contour_length") > 0) {
+    g.contour_length = static_cast<int>(options.integer("contour_length"));
+    g.distractor_length = std::max(1, g.contour_length / 3);
+  }
+  if (options.integer("distractors") >= 0) g.distractors = static_cast<int>(options.integer("distractors"));
+  if (options.choice("balance") == "distance") g.distance_gap = window / kBalanceGrain;
+  return g;
+}
+
+class Generator {
+ public:
+  explicit Generator(const Options& options)
+      : snakes_(geometry_of(options)),
+        seed_(static_cast<uint64_t>(options.integer("seed"))),
+        levels_(static_cast<int>(options.integer("gray_levels"))) {}
+
+  // Empty if no pair of snakes was found. `sample` is working memory and afterwards says how the example was drawn.
+  Row row(SplitName split, uint64_t index, Sample& sample) const {
+    const uint64_t key = key_of({seed_, name_key("pathfinder"), static_cast<uint64_t>(split), index});
+    Row row;
+    if (!snakes_.draw(key, kTries, sample)) return row;
+    row.label = sample.label;
+    row.tokens.reserve(sample.image.pixels().size());
+    for (const uint8_t pixel : sample.image.pixels()) row.tokens.push_back(static_cast<Token>(pixel * levels_ / 256));
+    return row;
+  }
+
+  // Throws Error(kUsage) if not one of the first examples can be drawn.
+  void probe(Workers& workers) const {
+    std::atomic<bool> found{false};
+    workers.for_chunks(kProbes, 1, [&](int64_t begin, int64_t end, int) {
+      Sample sample;
+      for (int64_t i = begin; i < end; ++i) {
+        if (!found && !row(SplitName::kTrain, static_cast<uint64_t>(i), sample).tokens.empty()) found = true;
+      }
+    });
+    if (found) return;
+    const Geometry& g = snakes_.geometry();
+    throw Error(
+        ErrorKind::kUsage,
+        fmt::format("pathfinder: two contours of {} paddles did not fit into {}x{} pixels in {} tries; choose a "
+                    "smaller contour_length or a larger resolution",
+                    g.contour_length, g.window, g.window, kProbes * kTries));
+  }
+
+ private:
+  pathfinder::SnakeGenerator snakes_;
+  uint64_t seed_;
+  int levels_;
+};
+
+struct Observation {
+  double distance = 0;
+  int32_t label = 0;
+};
+
+// The marker distances of the first examples of a split. They are not stored: the generator draws its first candidates
+// again, and those whose tokens are the next example of the split are that example; the others were dropped as repeats.
+std::vector<Observation> observe(const Generator& generator, SplitName name, const data::Split& split, int64_t wanted,
+                                 Workers& workers) {
+  const int64_t count = std::min(wanted, split.size());
+  std::vector<Row> rows(static_cast<std::size_t>(count));
+  std::vector<double> distances(rows.size());
+  workers.for_chunks(count, 8, [&](int64_t begin, int64_t end, int) {
+    Sample sample;
+    for (int64_t i = begin; i < end; ++i) {
+      rows[static_cast<std::size_t>(i)] = generator.row(name, static_cast<uint64_t>(i), sample);
+      distances[static_cast<std::size_t>(i)] = sample.marker_distance();
+    }
+  });
+  std::vector<Observation> seen;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const auto next = static_cast<int64_t>(seen.size());
+    if (!std::ranges::equal(rows[i].tokens, split.tokens(next))) continue;
+    LRA_ASSERT(rows[i].label == split.label(next));
+    seen.push_back({distances[i], rows[i].label});
+  }
+  return seen;
+}
+
+// The majority label in each of kDistanceBins ranges of distance with equally many training examples.
+double distance_accuracy(std::vector<Observation> train, const std::vector<Observation>& test) {
+  std::ranges::sort(train, {}, &Observation::distance);
+  std::array<double, kDistanceBins - 1> edges;
+  for (std::size_t b = 0; b + 1 < kDistanceBins; ++b) edges[b] = train[(b + 1) * train.size() / kDistanceBins].distance;
+  const auto bin = [&](double distance) {
+    return static_cast<std::size_t>(std::ranges::upper_bound(edges, distance) - edges.begin());
+  };
+  std::array<int64_t, kDistanceBins> lead{};  // of label 1 over label 0
+  for (const Observation& o : train) lead[bin(o.distance)] += o.label == 1 ? 1 : -1;
+  int64_t hits = 0;
+  for (const Observation& o : test) hits += (lead[bin(o.distance)] > 0) == (o.label == 1);
+  return static_cast<double>(hits) / static_cast<double>(test.size());
+}
+
+class Pathfinder final : public data::Task {
+ public:
+  const data::TaskInfo& info() const override {
+    static const data::TaskInfo info{
+        "pathfinder",
+        "Pathfinder",
+        "Are the two markers on the ends of the same winding contour? Known shortcut: the distance between the markers "
+        "(balance=distance removes it). Windows of 32 to 256 as published; 12 to 24 are quick ones of this project, "
+        "with unbroken contours that do not touch.",
+        "Linsley et al. 2018, Kim et al. 2020; parameters of Long Range Arena (Tay et al. 2020), section 2.2",
+        {OptionSpec::choice("resolution", {"12", "16", "20", "24", "32", "64", "128", "256"}, "32",
+                            "width and height of the image in pixels"),
+         OptionSpec::choice("difficulty", {"easy", "intermediate", "hard"}, "hard",
+                            "length of the contours and number of distractors; LRA uses hard"),
+         OptionSpec::integer("contour_length", 0, 0, 64, "paddles of each contour; 0: as the difficulty says"),
+         OptionSpec::integer("distractors", -1, -1, 200, "short distractor contours; -1: as the difficulty says"),
+         OptionSpec::integer("gray_levels", 256, 2, 256, "brightness is cut into this many levels, one token each"),
+         OptionSpec::choice("balance", {"none", "distance"}, "none",
+                            "distance: the marker distance says nothing about the label"),
+         OptionSpec::integer("train", 160000, 1, 10'000'000, "training examples"),
+         OptionSpec::integer("validation", 20000, 1, 1'000'000, "validation examples"),
+         OptionSpec::integer("test", 20000, 1, 1'000'000, "test examples"),
+         OptionSpec::integer("seed", 0, 0, 9e15, "seed of the generator")},
+        1};
+    return info;
+  }
+
+  Shape shape(const Options& options) const override {
+    const Geometry g = geometry_of(options);
+    if (g.contour_length < 2) {
+      throw Error(
+          ErrorKind::kUsage,
+          "pathfinder: contour_length 1 gives a contour of one paddle with nothing to follow; choose 2 or more");
+    }
+    // Every paddle takes its length and a gap of a one-pixel line at least.
+    const int longest = g.window * g.window / (2 * (g.paddle_length + 2 * g.margins.front()));
+    if (g.contour_length > longest) {
+      throw Error(ErrorKind::kUsage, fmt::format("pathfinder: two contours of {} paddles cannot fit into {}x{} pixels; "
+                                                 "choose contour_length of at most {}",
+                                                 g.contour_length, g.window, g.window, longest));
+    }
+    const int64_t window = g.window;
+    return {options.integer("gray_levels"), 2, window * window, window, window, false};
+  }
+
+  void generate(const Options& options, Workers& workers, DatasetBuilder& builder) const override {
+    const Generator generator(options);
+    generator.probe(workers);
+    const std::array<int64_t, 3> sizes = data::split_sizes(options);
+    std::atomic<int64_t> untraceable{0}, drawn{0};
+    for (const SplitName split : {SplitName::kTrain, SplitName::kValidation, SplitName::kTest}) {
+      const auto make = [&](uint64_t index) {
+        Sample sample;
+        Row row = generator.row(split, index, sample);
+        untraceable += sample.untraceable;
+        ++drawn;
+        return row;
+      };
+      data::generate_rows(workers, sizes[static_cast<std::size_t>(split)], make,
+                          [&](const Row& row) { return builder.add_unique(split, row.tokens, row.label); });
+    }
+    builder.note("source", "generated by the rules of the 2019 Pathfinder generator");
+    builder.note("images_drawn", drawn.load());
+    builder.note("untraceable_pairs_dropped", untraceable.load());
+  }
+
+  std::vector<Baseline> baselines(const Options& options, const Dataset& data, Workers& workers) const override {
+    const Generator generator(options);
+    const int64_t wanted = window_of(options) <= 32 ? 4000 : 500;  // seconds of drawing at any size
+    const auto seen = [&](SplitName name) { return observe(generator, name, data.split(name), wanted, workers); };
+    return {{"marker distance", distance_accuracy(seen(SplitName::kTrain), seen(SplitName::kTest))}};
+  }
+};
+
+LRA_REGISTER_TASK(Pathfinder)
+
+}  // namespace
+}  // namespace lra::tasks
