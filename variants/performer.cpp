@@ -46,7 +46,7 @@ constexpr lra_option kOptions[] = {
                 "length of a row of W: that of a fresh normal vector, or sqrt(dh) (SMREG with kernel=positive)",
                 "chi|sqrt"),
     sdk::integer("redraw", "optimiser steps between two draws of W; 0: drawn once", 1000, 0, int64_t(1) << 40),
-    sdk::number("epsilon", "added to every feature; -1: 0 for the softmax kernels, 1e-3 for a curve", -1, -1, 1),
+    sdk::number("epsilon", "added to every feature; -1: 0 for the softmax kernels, 1e-3 for a curve", -1, -1, 100),
 };
 
 constexpr sdk::Info kInfo{
@@ -129,7 +129,7 @@ class RandomFeatures : public math::FeatureMap<Real> {
         factor_(shape.projected ? Real(1 / std::sqrt(double(shape.features))) : Real(1)) {}
 
   int64_t features() const override { return s_.features; }
-  // Numbers of one row each: exponent, scale, sum; for a curve u instead.
+  // The numbers of Rows; for a curve u instead.
   int64_t scratch_elements(int64_t rows) const override {
     return s_.kernel == Kernel::kCurve ? rows * s_.projections : kRowNumbers * rows;
   }
@@ -177,11 +177,15 @@ class RandomFeatures : public math::FeatureMap<Real> {
 
  private:
   static constexpr Real kBits = std::numbers::log2e_v<Real>;
-  static constexpr int64_t kRowNumbers = 4;
+  static constexpr int64_t kRowNumbers = 5;
   struct Rows {
     Rows(Real* scratch, int64_t rows)
-        : scale(scratch), half_square(scratch + rows), offset(scratch + 2 * rows), sum(scratch + 3 * rows) {}
-    Real *scale, *half_square, *offset, *sum;
+        : scale(scratch),
+          half_square(scratch + rows),
+          whole(scratch + 2 * rows),
+          offset(scratch + 3 * rows),
+          sum(scratch + 4 * rows) {}
+    Real *scale, *half_square, *whole, *offset, *sum;
   };
 
   // u = alpha W x
@@ -223,17 +227,27 @@ class RandomFeatures : public math::FeatureMap<Real> {
     project(rows, kBits * root_, x, ldx, phi, ldphi);
     half_squares(rows, x, ldx, r.half_square);
     (both ? math::max_abs_rows<Real> : math::max_rows<Real>)(rows, s_.projections, phi, ldphi, r.scale);
-    // Not below epsilon, which would overflow.
-    const Real least = s_.epsilon > 0 ? std::log2(s_.epsilon) : std::numeric_limits<Real>::lowest();
-    for (int64_t i = 0; i < rows; ++i) r.scale[i] = std::ceil(std::max(r.scale[i] - r.half_square[i], least));
-    const Real tile = *std::max_element(r.scale, r.scale + rows);
-    if (side == Side::kKey) std::fill(r.scale, r.scale + rows, tile);
-    for (int64_t i = 0; i < rows; ++i) r.offset[i] = s_.epsilon > 0 ? s_.epsilon * std::exp2(-r.scale[i]) : Real(0);
+    // A row's largest exponent is scale - half_square; its whole bits are split off, so that large norms keep their
+    // digits.
+    for (int64_t i = 0; i < rows; ++i) {
+      r.whole[i] = std::floor(r.half_square[i]);
+      r.half_square[i] -= r.whole[i];
+      r.scale[i] = std::ceil(r.scale[i] - r.half_square[i]);
+    }
+    // `down` becomes an exponent of 0. Not below epsilon, which would overflow.
+    const Real least = s_.epsilon > 0 ? std::ceil(std::log2(s_.epsilon)) : std::numeric_limits<Real>::lowest();
+    Real tile = least;
+    for (int64_t i = 0; i < rows; ++i) tile = std::max(tile, r.scale[i] - r.whole[i]);
+    for (int64_t i = 0; i < rows; ++i) {
+      const Real down = side == Side::kKey ? tile : std::max(r.scale[i] - r.whole[i], least);
+      r.whole[i] = std::max(down + r.whole[i], r.scale[i]);
+      r.offset[i] = s_.epsilon > 0 ? s_.epsilon * std::exp2(-down) : Real(0);
+    }
     if (both) {
-      math::exp2_rows(rows, s_.projections, Real(-1), phi, ldphi, r.half_square, r.scale, r.offset,
+      math::exp2_rows(rows, s_.projections, Real(-1), phi, ldphi, r.half_square, r.whole, r.offset,
                       phi + s_.projections, ldphi);
     }
-    math::exp2_rows(rows, s_.projections, Real(1), phi, ldphi, r.half_square, r.scale, r.offset, phi, ldphi);
+    math::exp2_rows(rows, s_.projections, Real(1), phi, ldphi, r.half_square, r.whole, r.offset, phi, ldphi);
     return tile;
   }
   void exponential_backward(int64_t rows, const Real* x, int64_t ldx, const Real* phi, int64_t ldphi, Real* dphi,

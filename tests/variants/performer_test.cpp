@@ -9,7 +9,6 @@ bool all(int64_t, int64_t) { return true; }
 bool past(int64_t i, int64_t j) { return j <= i; }
 
 Case with(Settings set, Case c = {.variant = "performer"}) {
-  c.variant = "performer";
   c.set = std::move(set);
   return c;
 }
@@ -64,7 +63,7 @@ double estimate(const std::string& kernel, const Numbers& w, Row q, Row k, doubl
 
 TEST(Performer, WeighsTwoRowsAsWorkedByHand) {
   // One channel, one projection w = 1, q = k = v = (1, 0): phi = exp(x - x^2/2) = e^(1/2), 1.
-  Module m(with({{"features", "1"}}, {.len = 2, .dim = 1, .heads = 1, .head_dim = 1}));
+  Module m(with({{"features", "1"}}, {.variant = "performer", .len = 2, .dim = 1, .heads = 1, .head_dim = 1}));
   for (const char* name : {"wq", "wk", "wv", "wo", "projection"}) m.set_param(name, {1});
   const Numbers y = m.forward({1, 0});
   const double expected = std::exp(0.5) / (std::exp(0.5) + 1);
@@ -73,14 +72,12 @@ TEST(Performer, WeighsTwoRowsAsWorkedByHand) {
 }
 
 TEST(Performer, EqualsEveryKernelOfThePaperAsAPlainLoop) {
-  // Curves of both signs may have a denominator near 0: they are compared where it is not.
-  for (const std::string kernel :
-       {"positive", "hyperbolic", "trigonometric", "relu", "exp", "sigmoid", "abs", "gelu"}) {
+  for (const std::string kernel : {"positive", "hyperbolic", "trigonometric", "relu", "exp", "sigmoid", "abs"}) {
     for (const bool causal : {false, true}) {
       for (const std::string epsilon : {"0", "0.01"}) {
         if (kernel == "trigonometric" && epsilon != "0") continue;
-        const Case c = with({{"kernel", kernel}, {"features", "64"}, {"epsilon", epsilon}},
-                            {.len = 170, .causal = causal, .bias = true});
+        const Case c = with({{"kernel", kernel}, {"features", "24"}, {"epsilon", epsilon}},
+                            {.variant = "performer", .len = 100, .causal = causal, .bias = true});
         Module m(c);
         Numbers x = input_of(c);
         for (Real& v : x) v *= Real(0.5);
@@ -96,9 +93,9 @@ TEST(Performer, EqualsEveryKernelOfThePaperAsAPlainLoop) {
 }
 
 TEST(Performer, EqualsTheKernelsOfBothSignsWhereTheyHaveADenominator) {
-  // Large positive inputs keep cos aside; tanh and identity of features with a common sign do not cancel.
-  for (const std::string kernel : {"cos", "tanh", "identity"}) {
-    const Case c = with({{"kernel", kernel}, {"features", "8"}, {"epsilon", "3"}}, {.len = 90});
+  // epsilon = 3 lifts all features above 0.
+  for (const std::string kernel : {"gelu", "cos", "tanh", "identity"}) {
+    const Case c = with({{"kernel", kernel}, {"features", "8"}, {"epsilon", "3"}}, {.variant = "performer", .len = 90});
     Module m(c);
     Numbers x = input_of(c);
     for (Real& v : x) v *= Real(0.25);
@@ -126,7 +123,7 @@ TEST(Performer, StaysFiniteForLargeAndForZeroQueries) {
   for (const std::string kernel : {"positive", "hyperbolic", "relu"}) {
     for (const bool causal : {false, true}) {
       for (const Real scale : {Real(0), Real(1000)}) {
-        const Case c = with({{"kernel", kernel}}, {.len = 100, .causal = causal});
+        const Case c = with({{"kernel", kernel}}, {.variant = "performer", .len = 100, .causal = causal});
         Module m(c);
         Numbers x = input_of(c);
         for (Real& v : x) v *= scale;
@@ -142,14 +139,14 @@ TEST(Performer, ReturnsAConstantValueUnchanged) {
   // Weights of a row sum to 1, whatever the features: with v = the same row everywhere, o is that row.
   for (const std::string kernel : {"positive", "hyperbolic", "relu"}) {
     for (const bool causal : {false, true}) {
-      const Case c = with({{"kernel", kernel}}, {.len = 150, .causal = causal, .bias = true});
+      const Case c = with({{"kernel", kernel}}, {.variant = "performer", .len = 150, .causal = causal, .bias = true});
       Module m(c);
       const auto inner = static_cast<std::size_t>(c.heads * c.head_dim);
       m.set_param("wv", Numbers(m.param("wv").size(), 0));
       m.set_param("bv", normal_numbers(int64_t(inner), 3));
       const Numbers y = m.forward(input_of(c));
-      const auto row =
-          plain_linear(m, std::vector<double>(m.param("bv").begin(), m.param("bv").end()), "o", int64_t(inner), c.dim);
+      const Numbers bv = m.param("bv");
+      const auto row = plain_linear(m, std::vector<double>(bv.begin(), bv.end()), "o", int64_t(inner), c.dim);
       for (std::size_t i = 0; i < y.size(); ++i)
         ASSERT_NEAR(double(y[i]), row[i % static_cast<std::size_t>(c.dim)], kTolerance);
     }
@@ -173,7 +170,7 @@ TEST(Performer, FollowsAPermutationOfTheRows) {
 }
 
 TEST(Performer, GivesTheLastCausalRowWhatItGivesWithoutCausality) {
-  const Case c = with({}, {.len = 200});
+  const Case c = with({}, {.variant = "performer", .len = 200});
   Case causal = c;
   causal.causal = true;
   const Numbers a = output_of(c), b = output_of(causal);
@@ -183,7 +180,8 @@ TEST(Performer, GivesTheLastCausalRowWhatItGivesWithoutCausality) {
 }
 
 TEST(Performer, CausalRowsWithEqualQueriesAndKeysAverageTheirPast) {
-  const Case c = with({{"features", "10"}}, {.len = 100, .dim = 1, .heads = 1, .head_dim = 1, .causal = true});
+  const Case c = with({{"features", "10"}},
+                      {.variant = "performer", .len = 100, .dim = 1, .heads = 1, .head_dim = 1, .causal = true});
   Module m(c);
   for (const char* name : {"wq", "wk"}) m.set_param(name, {0});
   for (const char* name : {"wv", "wo"}) m.set_param(name, {1});
@@ -196,28 +194,30 @@ TEST(Performer, CausalRowsWithEqualQueriesAndKeysAverageTheirPast) {
 TEST(Performer, SeesThePastOnlyWhenCausalToTheLastBit) {
   expect_influence(with({}), all);
   for (const std::string kernel : {"positive", "hyperbolic", "trigonometric", "relu"}) {
-    expect_influence(with({{"kernel", kernel}, {"features", "64"}}, {.len = 80, .causal = true}), past);
+    expect_influence(
+        with({{"kernel", kernel}, {"features", "64"}}, {.variant = "performer", .len = 80, .causal = true}), past);
   }
 }
 
 TEST(Performer, HasItsGradients) {
   for (const bool causal : {false, true}) {
-    for (const std::string kernel : {"positive", "hyperbolic", "trigonometric", "exp", "sigmoid", "gelu"}) {
-      expect_gradients(with({{"kernel", kernel}, {"features", "40"}}, {.causal = causal}));
+    const Case c{.variant = "performer", .causal = causal};
+    const Case longer{.variant = "performer", .len = 150, .causal = causal, .bias = true};
+    expect_gradients(with({{"features", "40"}}, c));
+    expect_gradients(with({{"kernel", "sigmoid"}, {"features", "12"}}, c));
+    expect_gradients(with({{"kernel", "sigmoid"}, {"projection", "none"}}, c));
+    // The wide differences of a float build cannot resolve strong curvature, denominators near 0 and kinks.
+    if (!kDouble) continue;
+    // The first causal rows have one or two keys, and denominators near 0 with features of both signs.
+    if (!causal) expect_gradients(with({{"kernel", "trigonometric"}, {"features", "4000"}}, c));
+    for (const std::string kernel : {"hyperbolic", "exp", "relu"}) {
+      expect_gradients(with({{"kernel", kernel}, {"features", "40"}}, c));
     }
-    expect_gradients(with({{"epsilon", "0.05"}, {"features", "40"}}, {.causal = causal}));
-    expect_gradients(with({{"kernel", "hyperbolic"}, {"epsilon", "0.05"}, {"features", "40"}}, {.causal = causal}));
-    expect_gradients(with({{"kernel", "cos"}, {"epsilon", "3"}, {"features", "8"}}, {.causal = causal}));
-    expect_gradients(with({{"kernel", "tanh"}, {"epsilon", "3"}, {"features", "8"}}, {.causal = causal}));
-    expect_gradients(with({{"kernel", "sigmoid"}, {"projection", "none"}}, {.causal = causal}));
-    expect_gradients(with({{"features", "32"}}, {.len = 150, .causal = causal, .bias = true}));
-  }
-}
-
-TEST(Performer, HasTheGradientsOfCurvesWithAKinkAwayFromIt) {
-  if (!kDouble) return;  // a float step of the differences is wide enough to cross kinks
-  for (const std::string kernel : {"relu", "abs", "identity"}) {
-    expect_gradients(with({{"kernel", kernel}, {"epsilon", "1"}, {"features", "12"}}));
+    for (const std::string kernel : {"positive", "hyperbolic", "gelu", "cos", "tanh", "abs", "identity"}) {
+      expect_gradients(with({{"kernel", kernel}, {"epsilon", "1"}, {"features", "12"}}, c));
+    }
+    expect_gradients(with({{"features", "32"}}, longer));
+    expect_gradients(with({{"kernel", "relu"}, {"features", "32"}}, longer));
   }
 }
 
@@ -225,7 +225,9 @@ TEST(Performer, KeepsTheCommonRules) {
   for (const bool causal : {false, true}) {
     for (const Settings& set : {Settings{}, Settings{{"kernel", "hyperbolic"}, {"features", "50"}},
                                 Settings{{"kernel", "relu"}}, Settings{{"kernel", "relu"}, {"projection", "none"}}}) {
-      const Case c = with(set, {.len = 300, .dim = 40, .heads = 2, .head_dim = 24, .causal = causal, .bias = true});
+      const Case c = with(
+          set,
+          {.variant = "performer", .len = 300, .dim = 40, .heads = 2, .head_dim = 24, .causal = causal, .bias = true});
       expect_counted_cost(c);
       expect_same_bytes_for_any_threads(c);
       expect_length_does_not_leak(c);
@@ -246,7 +248,7 @@ std::vector<double> projection_of(const Module& m) {
 TEST(Performer, DrawsRowsThatAreOrthogonalWithinABlockWithTheLengthsOfNormalVectors) {
   const int64_t dh = 16, p = 250;
   double mean_square = 0, spread = 0;
-  const Module m(with({{"features", "250"}}, {.heads = 1, .head_dim = dh}));
+  const Module m(with({{"features", "250"}}, {.variant = "performer", .heads = 1, .head_dim = dh}));
   const auto w = projection_of(m);
   for (int64_t r = 0; r < p; ++r) {
     const double square = inner_product(row_of(w, dh, r), row_of(w, dh, r));
@@ -295,7 +297,8 @@ TEST(Performer, RedrawsEveryFewStepsAndOnlyThen) {
 
 TEST(Performer, DrawsAnotherProjectionForEachLayerAndSeed) {
   const auto draw = [](uint64_t seed, int64_t layer) {
-    return Module(with({{"features", "20"}}, {.seed = seed, .layer = layer, .layer_count = 2})).param("projection");
+    return Module(with({{"features", "20"}}, {.variant = "performer", .seed = seed, .layer = layer, .layer_count = 2}))
+        .param("projection");
   };
   EXPECT_EQ(draw(1, 0), draw(1, 0));
   EXPECT_NE(draw(1, 0), draw(1, 1));
@@ -320,7 +323,7 @@ TEST(Performer, EstimatesTheSoftmaxKernelWithoutBiasAndWithTheVarianceOfTheTheor
   for (const std::string kernel : {"positive", "hyperbolic", "trigonometric"}) {
     for (const std::string projection : {"iid", "orthogonal"}) {
       Module m(with({{"kernel", kernel}, {"projection", projection}, {"features", "8000"}, {"redraw", "1"}},
-                    {.heads = 1, .head_dim = dh}));
+                    {.variant = "performer", .heads = 1, .head_dim = dh}));
       // Variance of the mean over m features times m.
       double mean = 0, squares = 0;
       const int draws = 40, parts = 100;
@@ -347,7 +350,7 @@ TEST(Performer, EstimatesTheSoftmaxKernelWithoutBiasAndWithTheVarianceOfTheTheor
 // Queries, keys and values of one head side by side in the input: q, k ~ N(0, scale^2), v ~ N(0, 1).
 struct Problem {
   Problem(int64_t len, int64_t dh, double scale, uint64_t key)
-      : base{.len = len, .dim = 3 * dh, .heads = 1, .head_dim = dh} {
+      : base{.variant = "performer", .len = len, .dim = 3 * dh, .heads = 1, .head_dim = dh} {
     x = normal_numbers(len * 3 * dh, key);
     for (std::size_t i = 0; i < x.size(); ++i) {
       if (static_cast<int64_t>(i) % (3 * dh) < 2 * dh) x[i] *= Real(scale);
