@@ -14,6 +14,7 @@
 #include <numbers>
 
 #include "core/error.h"
+#include "core/json.h"
 #include "core/rng.h"
 #include "data/dataset.h"
 #include "data/logistic.h"

@@ -13,6 +13,7 @@
 #include <optional>
 
 #include "core/error.h"
+#include "core/json.h"
 #include "core/rng.h"
 #include "core/text.h"
 #include "data/dataset.h"

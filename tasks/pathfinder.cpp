@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/json.h"
 #include "core/rng.h"
 #include "data/dataset.h"
 #include "tasks/pathfinder/snakes.h"
@@ -32,7 +33,8 @@ using pathfinder::Difficulty;
 using pathfinder::Geometry;
 using pathfinder::Sample;
 
-constexpr int64_t kTries = 200'000;   // pairs of snakes before an example is given up
+constexpr int64_t kTries = 200'000;  // pairs of snakes before an example is given up
+constexpr int64_t kProbeTries = 50'000;
 constexpr int64_t kProbes = 16;       // examples tried before a data set is begun
 constexpr double kBalanceGrain = 24;  // a balanced pair's distances differ by at most window / 24
 constexpr std::size_t kDistanceBins = 16;
@@ -62,10 +64,10 @@ class Generator {
         levels_(static_cast<int>(options.integer("gray_levels"))) {}
 
   // Empty if no pair of snakes was found. `sample` is working memory and afterwards says how the example was drawn.
-  Row row(SplitName split, uint64_t index, Sample& sample) const {
+  Row row(SplitName split, uint64_t index, Sample& sample, int64_t tries = kTries) const {
     const uint64_t key = key_of({seed_, name_key("pathfinder"), static_cast<uint64_t>(split), index});
     Row row;
-    if (!snakes_.draw(key, kTries, sample)) return row;
+    if (!snakes_.draw(key, tries, sample)) return row;
     row.label = sample.label;
     row.tokens.reserve(sample.image.pixels().size());
     for (const uint8_t pixel : sample.image.pixels()) row.tokens.push_back(static_cast<Token>(pixel * levels_ / 256));
@@ -78,7 +80,8 @@ class Generator {
     workers.for_chunks(kProbes, 1, [&](int64_t begin, int64_t end, int) {
       Sample sample;
       for (int64_t i = begin; i < end; ++i) {
-        if (!found && !row(SplitName::kTrain, static_cast<uint64_t>(i), sample).tokens.empty()) found = true;
+        if (!found && !row(SplitName::kTrain, static_cast<uint64_t>(i), sample, kProbeTries).tokens.empty())
+          found = true;
       }
     });
     if (found) return;
@@ -87,7 +90,7 @@ class Generator {
         ErrorKind::kUsage,
         fmt::format("pathfinder: two contours of {} paddles did not fit into {}x{} pixels in {} tries; choose a "
                     "smaller contour_length or a larger resolution",
-                    g.contour_length, g.window, g.window, kProbes * kTries));
+                    g.contour_length, g.window, g.window, kProbes * kProbeTries));
   }
 
  private:

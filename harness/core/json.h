@@ -5,9 +5,9 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-namespace lra {
+#include "core/json_fwd.h"
 
-using Json = nlohmann::ordered_json;
+namespace lra {
 
 // Parses `text`; `origin` opens the message. Throws Error(kData) with line and column, or if nested deeper than 64
 // levels.

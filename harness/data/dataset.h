@@ -6,6 +6,7 @@
 #include <string>
 
 #include "core/file.h"
+#include "core/json.h"
 #include "data/task.h"
 
 namespace lra::data {

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "core/json.h"
+#include "core/json_fwd.h"
 
 namespace lra::nn {
 

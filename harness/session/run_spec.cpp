@@ -71,15 +71,6 @@ void add_settings(const Json& options, std::map<std::string, std::string>& set) 
     set[name] = value.is_string() ? value.get<std::string>() : value.dump();
 }
 
-nn::Input input_of(const data::Shape& shape) {
-  return {.vocab = shape.vocab,
-          .classes = shape.classes,
-          .max_len = shape.max_len,
-          .height = shape.height,
-          .width = shape.width,
-          .pair = shape.pair};
-}
-
 // Rules between the parts of a spec.
 void check(const RunSpec& spec, const Variant& variant, const data::Task& task) {
   nn::validate(spec.model, input_of(task.shape(spec.task_options)));
@@ -91,6 +82,15 @@ void check(const RunSpec& spec, const Variant& variant, const data::Task& task) 
 }
 
 }  // namespace
+
+nn::Input input_of(const data::Shape& shape) {
+  return {.vocab = shape.vocab,
+          .classes = shape.classes,
+          .max_len = shape.max_len,
+          .height = shape.height,
+          .width = shape.width,
+          .pair = shape.pair};
+}
 
 Json RunSpec::json() const {
   return {{"variant", variant},

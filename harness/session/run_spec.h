@@ -64,6 +64,9 @@ class Presets {
   Json presets_;
 };
 
+// What the model must know of a task.
+nn::Input input_of(const data::Shape& shape);
+
 // Text of the built-in presets.json.
 const char* builtin_presets();
 

@@ -28,15 +28,6 @@ volatile std::sig_atomic_t stop_flag = 0;
 constexpr int64_t kWarmupSteps = 3;   // not part of the pace: caches and pages are cold
 constexpr double kPeakSeconds = 0.1;  // spent measuring the FMA peak beside the run
 
-nn::Input model_input(const data::Shape& shape) {
-  return {.vocab = shape.vocab,
-          .classes = shape.classes,
-          .max_len = shape.max_len,
-          .height = shape.height,
-          .width = shape.width,
-          .pair = shape.pair};
-}
-
 std::string cache_of(const Execution& execution) { return execution.cache.empty() ? cache_folder() : execution.cache; }
 
 // The parts of a run that exist before its data does.
@@ -44,8 +35,8 @@ struct Machine {
   Machine(const RunSpec& spec, const Variant& variant, const data::Shape& shape, const Execution& execution)
       : crew(train::Crew::choose(spec.train, execution.threads)),
         workers(crew.threads()),
-        encoder(spec.model, model_input(shape), mixer_source(variant, spec.variant_options, workers, spec.seed),
-                spec.seed, workers, crew.inner_workers) {}
+        encoder(spec.model, input_of(shape), mixer_source(variant, spec.variant_options, workers, spec.seed), spec.seed,
+                workers, crew.inner_workers) {}
   train::Crew crew;
   Workers workers;
   nn::Encoder encoder;

@@ -197,6 +197,20 @@ bool Bitmap::intersects(const Bitmap& other) const {
   return false;
 }
 
+void Bitmap::flood(const Bitmap& source, Point start) {
+  clear();
+  std::vector<Point> reached{start};
+  while (!reached.empty()) {
+    const Point p = reached.back();
+    reached.pop_back();
+    if (!source.contains(p) || !source.at(p) || at(p)) continue;
+    set(p);
+    for (int dy = -1; dy <= 1; ++dy) {
+      for (int dx = -1; dx <= 1; ++dx) reached.push_back(p + Point{dy, dx});
+    }
+  }
+}
+
 Point Bitmap::zero(int index) const {
   for (int y = 0; y < size_; ++y) {
     for (int x = 0; x < size_; ++x) {

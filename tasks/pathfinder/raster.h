@@ -69,9 +69,12 @@ class Bitmap {
   int size() const { return size_; }
   void clear();
   void set(Point p) { row(p.y)[p.x / 64] |= uint64_t{1} << (p.x % 64); }
+  bool contains(Point p) const { return p.y >= 0 && p.x >= 0 && p.y < size_ && p.x < size_; }
   bool at(Point p) const { return (row(p.y)[p.x / 64] >> (p.x % 64)) & 1u; }
   int count() const;
   bool intersects(const Bitmap& other) const;
+  // Sets this bitmap to the pixels of `source` (same size, not this) that hang together with `start`, corners included.
+  void flood(const Bitmap& source, Point start);
   // Pixel number `index` of the zeros in reading order; index < size * size - count().
   Point zero(int index) const;
 

@@ -21,7 +21,7 @@ constexpr uint8_t kFreeMask = 76;    // 0.3: a seed needs no more mask than this
 constexpr int kCrossing = 459;       // 1.8: two masks that add up to this cross
 constexpr double kDeadEnd = 1e-4;    // sum of weights
 constexpr double kCrowded = 0.01;    // share of free pixels under which no distractor starts
-constexpr uint8_t kInk = 24;         // pixels of a paddle that count when snakes are kept apart
+constexpr uint8_t kInk = 31;         // of 255: brighter pixels are ink to trace_pixels; one of 16 levels ends here
 
 template <class Round>
 Point rounded(double theta, double r, Round round) {
@@ -207,7 +207,7 @@ bool SnakeGenerator::plant(const Tables& tables, Point tail, int angle, Snake& s
   snake.pivot = tail + seed.offset;
   snake.paddles.assign(1, {tail, angle});
   const auto inside = [&](Point p) { return p.y >= 0 && p.x >= 0 && p.y < geometry_.window && p.x < geometry_.window; };
-  return inside(head) && inside(snake.pivot);
+  return inside(tail) && inside(head) && inside(snake.pivot);
 }
 
 bool SnakeGenerator::seed_targets(Rng& rng, const Tables& tables, std::array<Snake, 2>& snakes) const {
@@ -293,6 +293,8 @@ bool SnakeGenerator::keeps_clear(const Tables& tables, Canvas& canvas, const Sna
   clear(canvas.own);
   for (const Paddle& p : snake.paddles) paste(tables.angles[static_cast<std::size_t>(p.angle)].ink, p.at, canvas.own);
   threshold(canvas.own, kInk, canvas.blocked);
+  canvas.free_of.flood(canvas.blocked, snake.paddles.back().at);
+  if (canvas.free_of.count() < canvas.blocked.count()) return false;
   std::vector<Bitmap::Run> square;
   for (int dy = -c; dy <= c; ++dy) square.push_back({dy, -c, c});
   canvas.free_of.dilate(canvas.blocked, square);
@@ -342,19 +344,24 @@ bool SnakeGenerator::draw(uint64_t key, int64_t tries, Sample& sample) const {
     return std::abs(own - other) <= geometry_.distance_gap && keeps_clear(tables, canvas, snakes[0]) &&
            keeps_clear(tables, canvas, snakes[1]);
   };
-  sample.untraceable = 0;
-  for (; tries > 0; --tries) {
+  for (sample.untraceable = 0; tries > 0; --tries) {
     if (!acceptable()) continue;
     sample.markers = {snakes[origin].paddles.front().at, snakes[far].paddles.back().at};
     sample.paddles = snakes[0].paddles;
     sample.paddles.insert(sample.paddles.end(), snakes[1].paddles.begin(), snakes[1].paddles.end());
     sample.target_paddles = sample.paddles.size();
-    if (trace(sample) == sample.label) break;
+    if (trace(sample) == sample.label) {
+      add_distractors(rng, tables, canvas, sample);
+      render(tables, sample);
+      if (geometry_.clearance == 0 || trace_pixels(sample) == sample.label) return true;
+    }
     ++sample.untraceable;
   }
-  if (tries <= 0) return false;
+  return false;
+}
 
-  Snake& distractor = snakes[0];
+void SnakeGenerator::add_distractors(Rng& rng, const Tables& tables, Canvas& canvas, Sample& sample) const {
+  Snake distractor;
   for (int i = 0; i < geometry_.distractors; ++i) {
     for (int j = 0; j < kDistractorTries; ++j) {
       canvas.saved = canvas.mask;
@@ -365,8 +372,6 @@ bool SnakeGenerator::draw(uint64_t key, int64_t tries, Sample& sample) const {
       std::swap(canvas.mask, canvas.saved);
     }
   }
-  render(tables, sample);
-  return true;
 }
 
 void SnakeGenerator::render(const Tables& tables, Sample& sample) const {
@@ -403,6 +408,13 @@ void SnakeGenerator::render(const Tables& tables, Sample& sample) const {
   for (std::size_t i = 0; i < pixels; ++i) {
     sample.image.pixels()[i] = static_cast<uint8_t>((value(i) - low) * (kFull / (high - low)) + 0.5);
   }
+}
+
+int32_t SnakeGenerator::trace_pixels(const Sample& sample) const {
+  Bitmap ink(geometry_.window), joined(geometry_.window);
+  threshold(sample.image, kInk, ink);
+  joined.flood(ink, sample.markers[0]);
+  return joined.at(sample.markers[1]) ? 1 : 0;
 }
 
 int32_t SnakeGenerator::trace(const Sample& sample) const {

@@ -10,7 +10,7 @@
 //               cos^2(min(continuity * turn, pi / 2)) (1 - dilated mask at the head); theta := direction of the head
 // The two snakes grow in turn; a dead end of either starts both again. Distractors grow in what is free afterwards.
 // Unlike the published generator, a pair whose snakes share a joint or an end, so that the label cannot be read off the
-// image, is thrown away: 2 % of the pairs at 32 easy, 8 % at 32 hard, none at 64 and above.
+// image, is thrown away: 2 % of the pairs at 32 easy, 8 % at 32 hard, less than 1 % at 64 and above.
 // A pixel is the largest contrast * paddle or marker over it; the image is then stretched to 0..255.
 #ifndef LRA_TASKS_PATHFINDER_SNAKES_H
 #define LRA_TASKS_PATHFINDER_SNAKES_H
@@ -56,6 +56,8 @@ class SnakeGenerator {
   // kUntraceable if the way ends early or forks.
   int32_t trace(const Sample& sample) const;
   static constexpr int32_t kUntraceable = -1;
+  // The label that the pixels show where snakes are unbroken and keep their clearance: 1 if ink joins the two markers.
+  int32_t trace_pixels(const Sample& sample) const;
 
  private:
   struct Angle {
@@ -84,7 +86,9 @@ class SnakeGenerator {
   bool extend(Rng& rng, const Tables& tables, Canvas& canvas, Snake& snake) const;
   bool grow_targets(Rng& rng, const Tables& tables, Canvas& canvas, std::array<Snake, 2>& snakes) const;
   bool grow_distractor(Rng& rng, const Tables& tables, Canvas& canvas, Snake& snake) const;
-  // Whether `snake` keeps its clearance from the ink so far; its own is added if it does.
+  void add_distractors(Rng& rng, const Tables& tables, Canvas& canvas, Sample& sample) const;
+  // Where a clearance is asked for: whether `snake` is one unbroken piece and keeps its clearance from the ink so far;
+  // its own is added if it does.
   bool keeps_clear(const Tables& tables, Canvas& canvas, const Snake& snake) const;
   void render(const Tables& tables, Sample& sample) const;
 

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "core/error.h"
+#include "core/json.h"
 #include "core/rng.h"
 #include "tests/data/temporary_folder.h"
 

@@ -8,6 +8,7 @@
 #include <cstdlib>
 
 #include "core/error.h"
+#include "core/json.h"
 #include "core/plan.h"
 #include "core/rng.h"
 #include "nn/toy_mixer.h"

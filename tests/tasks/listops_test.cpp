@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "core/error.h"
+#include "core/json.h"
 #include "data/dataset.h"
 #include "tests/data/temporary_folder.h"
 

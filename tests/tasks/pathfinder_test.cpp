@@ -1,0 +1,257 @@
+// Pathfinder: drawing by hand, statistics of images made by the published generator, labels read off paddles and
+// pixels.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+#include "core/json.h"
+#include "core/rng.h"
+#include "data/dataset.h"
+#include "tasks/pathfinder/snakes.h"
+#include "tests/data/temporary_folder.h"
+
+namespace lra::tasks::pathfinder {
+namespace {
+
+using data::Dataset;
+using data::SplitName;
+using data::Token;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr int64_t kTries = 1'000'000;
+
+std::vector<Sample> draw(const Geometry& geometry, uint64_t seed, std::size_t count) {
+  const SnakeGenerator generator(geometry);
+  std::vector<Sample> samples(count);
+  for (std::size_t i = 0; i < count; ++i) EXPECT_TRUE(generator.draw(key_of({seed, i}), kTries, samples[i]));
+  return samples;
+}
+
+TEST(PathfinderRaster, DrawsThinLinesPixelByPixelWithBothEnds) {
+  Gray image(5);
+  draw_line(image, {0, 0}, {2, 4}, 1);
+  const std::vector<Point> wanted{{0, 0}, {1, 1}, {1, 2}, {2, 3}, {2, 4}};
+  int white = 0;
+  for (const uint8_t pixel : image.pixels()) white += pixel == 255;
+  EXPECT_EQ(white, 5);
+  for (const Point p : wanted) EXPECT_EQ(image.at(p), 255) << p.y << " " << p.x;
+}
+
+TEST(PathfinderRaster, DrawsWideLinesAsRectangles) {
+  Gray image(7);
+  draw_line(image, {3, 1}, {3, 5}, 3);
+  for (int y = 0; y < 7; ++y) {
+    for (int x = 0; x < 7; ++x) {
+      EXPECT_EQ(image.at({y, x}), y >= 2 && y <= 4 && x >= 1 && x <= 5 ? 255 : 0) << y << " " << x;
+    }
+  }
+}
+
+TEST(PathfinderRaster, KeepsAConstantImageAndAveragesTwoPixelsIntoOne) {
+  Gray constant(17);
+  for (uint8_t& pixel : constant.pixels()) pixel = 93;
+  const Gray reduced = Lanczos(17, 9).reduce(constant);
+  for (const uint8_t pixel : reduced.pixels()) EXPECT_EQ(pixel, 93);
+  Gray pair(2);
+  pair.at({0, 1}) = pair.at({1, 1}) = 255;
+  EXPECT_EQ(Lanczos(2, 1).reduce(pair).at({0, 0}), 128);
+}
+
+TEST(PathfinderRaster, DilatesAsThePlainLoopDoes) {
+  Rng rng{1};
+  for (const int size : {12, 64, 100, 130}) {
+    Bitmap source(size), dilated(size);
+    for (int i = 0; i < size; ++i) source.set({rng.between(0, size - 1), rng.between(0, size - 1)});
+    for (int i = 0; i < 5; ++i) source.set({rng.between(0, size - 1), i % 2 == 0 ? 0 : size - 1});
+    const std::vector<Bitmap::Run> element{{-7, -8, -2}, {-1, -3, 5}, {0, 2, 2}, {4, 1, 9}};
+    dilated.dilate(source, element);
+    for (int y = 0; y < size; ++y) {
+      for (int x = 0; x < size; ++x) {
+        bool wanted = false;
+        for (const auto& run : element) {
+          for (int dx = run.first; dx <= run.last; ++dx) {
+            const Point from{y + run.dy, x + dx};
+            wanted = wanted || (source.contains(from) && source.at(from));
+          }
+        }
+        ASSERT_EQ(dilated.at({y, x}), wanted) << size << ": " << y << " " << x;
+      }
+    }
+  }
+}
+
+// One number for each image; compared by their means.
+std::map<std::string, std::vector<double>> statistics(const std::vector<Sample>& samples) {
+  std::map<std::string, std::vector<double>> values;
+  for (const Sample& sample : samples) {
+    const std::vector<uint8_t>& pixels = sample.image.pixels();
+    double zero = 0, low = 0, bright = 0, brightest = 0, sum = 0, squares = 0;
+    for (const uint8_t pixel : pixels) {
+      zero += pixel == 0;
+      low += pixel <= 5;
+      bright += pixel > 64;
+      brightest += pixel > 192;
+      sum += pixel;
+      squares += pixel * pixel;
+    }
+    const auto n = static_cast<double>(pixels.size());
+    values["share_zero"].push_back(zero / n);
+    values["share_up_to_5"].push_back(low / n);
+    values["share_above_64"].push_back(bright / n);
+    values["share_above_192"].push_back(brightest / n);
+    values["mean"].push_back(sum / n);
+    values["standard_deviation"].push_back(std::sqrt(squares / n - sum / n * (sum / n)));
+  }
+  return values;
+}
+
+TEST(PathfinderSnakes, DrawsImagesWithTheStatisticsOfThePublishedGenerator) {
+  const auto file = std::filesystem::path(__FILE__).parent_path() / "pathfinder_reference.json";
+  const std::map<std::string, Difficulty> difficulties{
+      {"easy", Difficulty::kEasy}, {"intermediate", Difficulty::kIntermediate}, {"hard", Difficulty::kHard}};
+  const Json sets = read_json(file.string()).at("sets");
+  ASSERT_EQ(sets.size(), 4u);
+  for (const Json& reference : sets) {
+    const auto window = reference.at("resolution").get<int>();
+    const auto difficulty = reference.at("difficulty").get<std::string>();
+    const auto images = reference.at("images").get<double>();
+    const std::vector<Sample> samples =
+        draw(Geometry::of(window, difficulties.at(difficulty)), 3, static_cast<std::size_t>(images));
+    // As many images as the reference has: the difference of two means has variance (s1^2 + s2^2) / n. Four standard
+    // errors: one comparison in 16,000 would fail by chance.
+    for (const auto& [name, values] : statistics(samples)) {
+      const auto wanted = reference.at(name).at("mean").get<double>();
+      const auto between = reference.at(name).at("between").get<double>();
+      double mean = 0, squares = 0;
+      for (const double value : values) mean += value / images;
+      for (const double value : values) squares += (value - mean) * (value - mean) / (images - 1);
+      EXPECT_NEAR(mean, wanted, 4 * std::sqrt((between * between + squares) / images))
+          << name << " at " << window << " " << difficulty;
+    }
+    double ones = 0;
+    for (const Sample& sample : samples) ones += sample.label / images;
+    EXPECT_NEAR(ones, 0.5, 4 * std::sqrt(0.25 / images)) << window << " " << difficulty;
+  }
+}
+
+TEST(PathfinderSnakes, TracesEveryLabelFromPaddleToPaddle) {
+  for (const int window : {12, 32, 128}) {
+    const SnakeGenerator generator(Geometry::of(window, Difficulty::kEasy));
+    for (const Sample& sample : draw(generator.geometry(), 5, window == 128 ? 20 : 300)) {
+      ASSERT_EQ(generator.trace(sample), sample.label);
+      ASSERT_EQ(sample.target_paddles, 2u * static_cast<std::size_t>(generator.geometry().contour_length));
+    }
+  }
+}
+
+TEST(PathfinderSnakes, SeesThatAMarkerWasMovedToTheOtherContour) {
+  const SnakeGenerator generator(Geometry::of(128, Difficulty::kEasy));
+  Sample sample = draw(generator.geometry(), 6, 1)[0];
+  const Point first_end = sample.paddles[sample.target_paddles / 2 - 1].at;
+  const Point second_end = sample.paddles[sample.target_paddles - 1].at;
+  sample.markers[1] = sample.markers[1] == first_end ? second_end : first_end;
+  EXPECT_EQ(generator.trace(sample), 1 - sample.label);
+}
+
+TEST(PathfinderSnakes, KeepsBothFarEndsEquallyFarWhenBalanced) {
+  Geometry geometry = Geometry::of(32, Difficulty::kHard);
+  geometry.distance_gap = 1;
+  for (const Sample& sample : draw(geometry, 7, 100)) {
+    const Point first_end = sample.paddles[sample.target_paddles / 2 - 1].at;
+    const Point second_end = sample.paddles[sample.target_paddles - 1].at;
+    EXPECT_LE(std::abs(distance(sample.markers[0], first_end) - distance(sample.markers[0], second_end)), 1);
+  }
+}
+
+// Small windows as the preset uses them.
+class SmallPathfinder : public ::testing::Test {
+ protected:
+  static Options options(std::map<std::string, std::string> set) {
+    set.insert({{"resolution", "12"}, {"difficulty", "easy"}, {"gray_levels", "16"}});
+    set.insert({{"train", "4000"}, {"validation", "100"}, {"test", "4000"}});
+    return {"pathfinder", task().info().options, set};
+  }
+  static const data::Task& task() { return data::find_task("pathfinder"); }
+  Dataset open(const Options& set, int threads, const std::string& name) {
+    Workers workers(threads);
+    return Dataset::open(task(), set, workers, folder_.path() + "/" + name);
+  }
+  double distance_baseline(const Options& set) {
+    Workers workers(2);
+    const Dataset data = open(set, 2, "cache");
+    return task().baselines(set, data, workers).at(0).accuracy;
+  }
+  TemporaryFolder folder_;
+};
+
+TEST_F(SmallPathfinder, GivesTheSameBytesForOneWorkerAndForTwo) {
+  const Options set = options({{"train", "300"}, {"test", "100"}, {"balance", "distance"}});
+  const Dataset one = open(set, 1, "one"), two = open(set, 2, "two");
+  EXPECT_EQ(one.hash(), two.hash());
+  EXPECT_EQ(one.facts(), two.facts());
+  EXPECT_NE(one.hash(), open(options({{"train", "300"}, {"test", "100"}, {"seed", "1"}}), 2, "two").hash());
+}
+
+TEST_F(SmallPathfinder, JoinsTheBrightestTokensByInkExactlyWhenTheLabelIsOne) {
+  for (const char* difficulty : {"easy", "hard"}) {
+    const Dataset data = open(options({{"train", "500"}, {"test", "100"}, {"difficulty", difficulty}}), 2, "cache");
+    const data::Split& train = data.split(SplitName::kTrain);
+    for (int64_t i = 0; i < train.size(); ++i) {
+      // Markers are the only tokens of level 15; ink begins at level 2. Flood from the first level-15 token.
+      const auto tokens = train.tokens(i);
+      const auto level = [&](int y, int x) { return tokens[static_cast<std::size_t>(12 * y + x)]; };
+      std::vector<Point> bright;
+      for (int p = 0; p < 144; ++p) {
+        if (level(p / 12, p % 12) == 15) bright.push_back({p / 12, p % 12});
+      }
+      ASSERT_GE(bright.size(), 2u);
+      Bitmap ink(12), reached(12);
+      for (int p = 0; p < 144; ++p) {
+        if (level(p / 12, p % 12) >= 2) ink.set({p / 12, p % 12});
+      }
+      reached.flood(ink, bright.front());
+      bool joined = true;
+      for (const Point p : bright) joined = joined && reached.at(p);
+      ASSERT_EQ(joined, train.label(i) == 1) << difficulty << " " << i;
+    }
+  }
+}
+
+TEST_F(SmallPathfinder, HidesTheLabelFromTheMarkerDistanceOnlyWhenBalanced) {
+  EXPECT_LE(distance_baseline(options({{"balance", "distance"}})), 0.55);
+  EXPECT_GE(distance_baseline(options({{"balance", "none"}})), 0.65);
+}
+
+TEST_F(SmallPathfinder, CountsBothClassesAndWhatItDropped) {
+  const Dataset data = open(options({{"balance", "distance"}}), 2, "cache");
+  const Json& facts = data.facts();
+  // 4 standard errors of 4,000 fair draws.
+  EXPECT_NEAR(facts.at("train").at("class_shares").at(0).get<double>(), 0.5, 4 * 0.5 / std::sqrt(4000.0));
+  EXPECT_GE(facts.at("images_drawn").get<int>(), 8100);
+  EXPECT_GE(facts.at("untraceable_pairs_dropped").get<int>(), 0);
+  EXPECT_EQ(data.shape().vocab, 16);
+  EXPECT_EQ(data.shape().height * data.shape().width, data.shape().max_len);
+}
+
+TEST_F(SmallPathfinder, RefusesContoursThatDoNotFitWithOneLineThatSaysWhatToDo) {
+  for (const char* length : {"1", "10", "60"}) {
+    try {
+      open(options({{"contour_length", length}}), 2, "cache");
+      FAIL() << length;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::kUsage);
+      EXPECT_THAT(error.what(), AllOf(HasSubstr("contour_length"), HasSubstr("choose"), Not(HasSubstr("\n"))));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace lra::tasks::pathfinder

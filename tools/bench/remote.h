@@ -1,0 +1,41 @@
+// A Subject in a process of its own: its peak memory is that of one variant at one length. The child keeps the clock.
+#ifndef LRA_TOOLS_BENCH_REMOTE_H
+#define LRA_TOOLS_BENCH_REMOTE_H
+
+#include <sys/types.h>
+
+#include <string>
+
+#include "tools/bench/subject.h"
+
+namespace lra::bench {
+
+// The only argument of a child.
+inline constexpr const char* kSubjectFlag = "--subject";
+
+class RemoteSubject {
+ public:
+  // Throws what Subject throws, or Error(kPlugin) if the child dies.
+  explicit RemoteSubject(const Setting& setting);
+  ~RemoteSubject();
+  RemoteSubject(const RemoteSubject&) = delete;
+  RemoteSubject& operator=(const RemoteSubject&) = delete;
+
+  Pass forward() { return pass("forward"); }
+  Pass step() { return pass("step"); }
+  Json facts() { return ask("facts"); }
+
+ private:
+  Pass pass(const char* which);
+  Json ask(const Json& request);
+
+  pid_t pid_ = -1;
+  int requests_ = -1, answers_ = -1;
+};
+
+// The child's side: answers requests until there are no more.
+int subject_main();
+
+}  // namespace lra::bench
+
+#endif  // LRA_TOOLS_BENCH_REMOTE_H
