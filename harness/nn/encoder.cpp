@@ -69,6 +69,9 @@ struct Encoder::Pass {
   std::vector<LayerBlocks> layers;
   Real *x_last = nullptr, *mean_last = nullptr, *rstd_last = nullptr;
   int64_t rows = 0;
+
+  // What layer l hands on.
+  Real* x_after(std::size_t l) const { return l + 1 < layers.size() ? layers[l + 1].x : x_last; }
 };
 
 class Encoder::Seat {
@@ -76,9 +79,8 @@ class Encoder::Seat {
   const Real* values = nullptr;
   Pass passes[2];
   Example example;
-  // Shared scratch, [max_rows, D] each.
-  Real *n = nullptr, *y = nullptr, *dx = nullptr, *dy = nullptr;
-  Real* rows_scratch = nullptr;  // forward: per worker; backward: one block
+  Real *dx = nullptr, *dy = nullptr;  // [max_rows, D]; dy only with dropout
+  Real* rows_scratch = nullptr;       // forward: per worker; backward: one block
   std::vector<void*> mixer_scratch;
   std::vector<std::vector<const Real*>> mixer_params;  // per layer
   std::vector<Real*> mixer_gradients;                  // of one layer, refilled per call
@@ -318,7 +320,7 @@ void Encoder::lay_out_memory(int inner_workers) {
   const std::size_t forward_rows =
       static_cast<std::size_t>(inner_workers) * reals(kRowBlock * (2 * model_.dim + model_.mlp));
   const std::size_t backward_rows = reals(kBackwardBlock * (3 * model_.dim + 2 * model_.mlp));
-  scratch_bytes_ = (model_.dropout > 0 ? 4 : 3) * activations + std::max(forward_rows, backward_rows);
+  scratch_bytes_ = (model_.dropout > 0 ? 2 : 1) * activations + std::max(forward_rows, backward_rows);
   for (const std::size_t bytes : mixer_scratch_) scratch_bytes_ += bytes;
 }
 
@@ -351,8 +353,6 @@ std::shared_ptr<Encoder::Seat> Encoder::make_seat(const Real* values, void* save
   LRA_ASSERT(at == static_cast<unsigned char*>(saved) + saved_bytes_);
 
   at = static_cast<unsigned char*>(scratch);
-  seat->n = take(max_rows_ * model_.dim);
-  seat->y = take(max_rows_ * model_.dim);
   seat->dx = take(max_rows_ * model_.dim);
   seat->dy = model_.dropout > 0 ? take(max_rows_ * model_.dim) : nullptr;
   for (const std::size_t bytes : mixer_scratch_) seat->mixer_scratch.push_back(take_bytes(bytes));
@@ -469,15 +469,16 @@ void Encoder::layer_forward(Seat& seat, Pass& pass, int part, std::size_t l) con
   const auto eps = static_cast<Real>(model_.norm_eps);
   const auto site = [l](uint64_t s) { return kSites * (l + 1) + s; };
   const auto value = [&](int32_t index) { return seat.value(parameters_, index); };
-  Real* next = l + 1 < layers_.size() ? pass.layers[l + 1].x : pass.x_last;
+  Real* next = pass.x_after(l);
+  Real* normed_rows = next;  // LN(x) is dead before the next layer's input is written over it
 
   workers_.for_chunks(rows, kRowBlock, [&](int64_t begin, int64_t end, int) {
     math::layer_norm(end - begin, dim, saved.x + begin * dim, value(layer.gain1), value(layer.shift1), eps,
-                     seat.n + begin * dim, saved.mean1 + begin, saved.rstd1 + begin);
+                     normed_rows + begin * dim, saved.mean1 + begin, saved.rstd1 + begin);
   });
   Real auxiliary = 0;
   const double start = wall_seconds();
-  layer.mixer->forward(mixer_step(seat, pass, l, seat.n), seat.y, &auxiliary);
+  layer.mixer->forward(mixer_step(seat, pass, l, normed_rows), saved.x1, &auxiliary);
   seat.mixer_seconds += wall_seconds() - start;
   seat.loss += static_cast<double>(auxiliary);
 
@@ -486,11 +487,10 @@ void Encoder::layer_forward(Seat& seat, Pass& pass, int part, std::size_t l) con
     Real* normed = seat.rows_scratch + worker * kRowBlock * (2 * dim + mlp);
     Real* out = normed + kRowBlock * dim;
     Real* hidden = out + kRowBlock * dim;
-    Real* y = seat.y + begin * dim;
     Real* x1 = saved.x1 + begin * dim;
     Real* h = saved.h + begin * mlp;
-    drop(seat, part, site(kSiteMixer), begin, count, dim, y);
-    math::add(count * dim, saved.x + begin * dim, y, x1);  // x' = x + mix(LN(x))
+    drop(seat, part, site(kSiteMixer), begin, count, dim, x1);
+    math::add(count * dim, saved.x + begin * dim, x1, x1);  // x' = x + mix(LN(x))
     math::layer_norm(count, dim, x1, value(layer.gain2), value(layer.shift2), eps, normed, saved.mean2 + begin,
                      saved.rstd2 + begin);
     multiply(count, mlp, dim, normed, math::Op::kNone, value(layer.w1), math::Op::kNone, h, 0,
@@ -510,10 +510,13 @@ void Encoder::pool(Seat& seat, const Pass& pass, int part) const {
   const int64_t last = model_.pool == Pool::kCls ? 1 : pass.rows;
   Real* pooled = seat.pooled.data() + part * dim;
   std::fill(pooled, pooled + dim, Real{0});
-  math::layer_norm(last - first, dim, pass.x_last + first * dim, seat.value(parameters_, final_gain_),
-                   seat.value(parameters_, final_shift_), static_cast<Real>(model_.norm_eps), seat.n,
-                   pass.mean_last + first, pass.rstd_last + first);
-  math::column_sums(last - first, dim, seat.n, dim, pooled);
+  for (int64_t begin = first; begin < last; begin += kRowBlock) {
+    const int64_t count = std::min(kRowBlock, last - begin);
+    math::layer_norm(count, dim, pass.x_last + begin * dim, seat.value(parameters_, final_gain_),
+                     seat.value(parameters_, final_shift_), static_cast<Real>(model_.norm_eps), seat.rows_scratch,
+                     pass.mean_last + begin, pass.rstd_last + begin);
+    math::column_sums(count, dim, seat.rows_scratch, dim, pooled);
+  }
   math::scale(dim, Real{1} / static_cast<Real>(last - first), pooled);
 }
 
@@ -622,9 +625,12 @@ void Encoder::layer_backward(Seat& seat, Pass& pass, int part, std::size_t l, Re
     drop(seat, part, kSites * (l + 1) + kSiteMixer, 0, rows, dim, seat.dy);
     dy = seat.dy;
   }
+  // Two saved blocks are dead by now: the next layer's input, and x' of this one.
+  Real* normed_rows = pass.x_after(l);
+  Real* dn_rows = saved.x1;
   workers_.for_chunks(rows, kRowBlock, [&](int64_t begin, int64_t end, int) {
     math::layer_norm(end - begin, dim, saved.x + begin * dim, value(layer.gain1), value(layer.shift1),
-                     static_cast<Real>(model_.norm_eps), seat.n + begin * dim, saved.mean1 + begin,
+                     static_cast<Real>(model_.norm_eps), normed_rows + begin * dim, saved.mean1 + begin,
                      saved.rstd1 + begin);
   });
   for (std::size_t i = 0; i < layer.mixer_params.size(); ++i) {
@@ -632,12 +638,12 @@ void Encoder::layer_backward(Seat& seat, Pass& pass, int part, std::size_t l, Re
     seat.mixer_gradients[i] = parameters_.at(index).has_gradient() ? parameters_.gradient(index, gradients) : nullptr;
   }
   const double start = wall_seconds();
-  layer.mixer->backward(mixer_step(seat, pass, l, seat.n), dy, seat.y, seat.mixer_gradients.data());
+  layer.mixer->backward(mixer_step(seat, pass, l, normed_rows), dy, dn_rows, seat.mixer_gradients.data());
   seat.mixer_seconds += wall_seconds() - start;
   // dx = dx' + LN'(dn), in cache-sized blocks; the gains' gradients are summed in row order.
   for (int64_t begin = 0; begin < rows; begin += kBackwardBlock) {
     const int64_t count = std::min(kBackwardBlock, rows - begin);
-    Real* dn = seat.y + begin * dim;
+    Real* dn = dn_rows + begin * dim;
     math::layer_norm_backward(count, dim, saved.x + begin * dim, value(layer.gain1), saved.mean1 + begin,
                               saved.rstd1 + begin, dn, dn, parameters_.gradient(layer.gain1, gradients),
                               parameters_.gradient(layer.shift1, gradients));
