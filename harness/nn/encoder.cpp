@@ -21,9 +21,10 @@
 namespace lra::nn {
 namespace {
 
-constexpr int64_t kRowBlock = 64;  // rows one worker takes at a time
-constexpr int64_t kBackwardBlock =
-    256;  // rows whose feed-forward gradients are summed at once; equals gemm's inner block
+// Multiples of the register tile's rows, large enough to pay for packing a transposed weight.
+constexpr int64_t kRowBlock = 96;        // rows one worker takes at a time
+constexpr int64_t kBackwardBlock = 192;  // rows whose feed-forward gradients are summed at once
+constexpr int64_t kWeightBlock = 72;     // rows of a weight gradient one worker takes at a time
 
 // Sites of dropout within a layer; the embedding has one of its own.
 enum Site : uint64_t { kSiteEmbedding = 0, kSiteMixer = 1, kSiteHidden = 2, kSiteOutput = 3, kSites = 4 };
@@ -690,7 +691,7 @@ void Encoder::feed_forward_backward(Seat& seat, const Pass& pass, int part, std:
                nullptr);  // dn = dh W1^T
     });
     // Weight gradients: each worker owns some rows of the result and sums over the block's rows in order.
-    workers_.for_chunks(mlp, kRowBlock, [&](int64_t begin, int64_t end, int) {
+    workers_.for_chunks(mlp, kWeightBlock, [&](int64_t begin, int64_t end, int) {
       blas::gemm({.m = end - begin,
                   .n = dim,
                   .k = rows,
@@ -703,7 +704,7 @@ void Encoder::feed_forward_backward(Seat& seat, const Pass& pass, int part, std:
                   .ldc = dim,
                   .beta = 1});  // dW2 += g^T df
     });
-    workers_.for_chunks(dim, kRowBlock, [&](int64_t begin, int64_t end, int) {
+    workers_.for_chunks(dim, kWeightBlock, [&](int64_t begin, int64_t end, int) {
       blas::gemm({.m = end - begin,
                   .n = mlp,
                   .k = rows,

@@ -12,8 +12,8 @@
 namespace lra::sdk {
 
 // Rows of a sequence that one chunk of a product handles, and rows of a weight gradient.
-inline constexpr int64_t kRowBlock = 128;
-inline constexpr int64_t kWeightBlock = 32;
+inline constexpr int64_t kRowBlock = 192;
+inline constexpr int64_t kWeightBlock = 72;
 
 // y = x W + b with W: [in, out], named "w" + name, and b: [out], named "b" + name, if the run wants biases.
 // The functions below handle rows [begin, end) and run on the calling thread.

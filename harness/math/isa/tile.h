@@ -21,37 +21,51 @@ inline constexpr int kTileRows = kFused ? (V == kPanelVectors ? 6 : 12) : (V == 
 LRA_INLINE int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 LRA_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
-// Rows [row, m) of A times V vectors of B. kTransposed: A is stored as its transpose, so that A[i, p] = a[p * lda + i].
-// Every finished row of a tile, V vectors, goes to out(i, column, x).
+// Rows [i, i + R) of A times V vectors of B. kTransposed: A is stored as its transpose, so that A[i, p] = a[p * lda +
+// i]. Every finished row, V vectors, goes to out(i, column, x).
 template <class T, bool kTransposed, int V, int R, class Out>
-LRA_INLINE void multiply_rows(int64_t row, int64_t m, int64_t k, const T* a, int64_t lda, const T* b, int64_t ldb,
-                              int64_t column, const Out& out) {
-  int64_t i = row;
-  for (; i + R <= m; i += R) {
-    const T* a_i = kTransposed ? a + i : a + i * lda;
-    Vec<T> sum[R][V];
+LRA_INLINE void multiply_tile(int64_t i, int64_t k, const T* a, int64_t lda, const T* b, int64_t ldb, int64_t column,
+                              const Out& out) {
+  const T* a_i = kTransposed ? a + i : a + i * lda;
+  Vec<T> sum[R][V];
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 16
+    for (int v = 0; v < V; ++v) sum[r][v] = Vec<T>{};
+  }
+  for (int64_t p = 0; p < k; ++p) {
+    Vec<T> b_p[V];
+#pragma GCC unroll 16
+    for (int v = 0; v < V; ++v) b_p[v] = load(b + p * ldb + v * kLanes<T>);
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
+      const Vec<T> a_rp = broadcast(kTransposed ? a_i[p * lda + r] : a_i[r * lda + p]);
 #pragma GCC unroll 16
-      for (int v = 0; v < V; ++v) sum[r][v] = Vec<T>{};
+      for (int v = 0; v < V; ++v) sum[r][v] += a_rp * b_p[v];
     }
-    for (int64_t p = 0; p < k; ++p) {
-      Vec<T> b_p[V];
-#pragma GCC unroll 16
-      for (int v = 0; v < V; ++v) b_p[v] = load(b + p * ldb + v * kLanes<T>);
-#pragma GCC unroll 16
-      for (int r = 0; r < R; ++r) {
-        const Vec<T> a_rp = broadcast(kTransposed ? a_i[p * lda + r] : a_i[r * lda + p]);
-#pragma GCC unroll 16
-        for (int v = 0; v < V; ++v) sum[r][v] += a_rp * b_p[v];
-      }
-    }
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r) out(i + r, column, sum[r]);
   }
-  if constexpr (R > 1) {
-    if (i < m) multiply_rows<T, kTransposed, V, R / 2>(i, m, k, a, lda, b, ldb, column, out);
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) out(i + r, column, sum[r]);
+}
+
+// The last m - i <= R rows in one tile of just that height.
+template <class T, bool kTransposed, int V, int R, class Out>
+LRA_INLINE void multiply_rest(int64_t i, int64_t m, int64_t k, const T* a, int64_t lda, const T* b, int64_t ldb,
+                              int64_t column, const Out& out) {
+  if (m - i == R) {
+    multiply_tile<T, kTransposed, V, R>(i, k, a, lda, b, ldb, column, out);
+  } else if constexpr (R > 1) {
+    multiply_rest<T, kTransposed, V, R - 1>(i, m, k, a, lda, b, ldb, column, out);
   }
+}
+
+// Rows [0, m) in tiles of R and a rest.
+template <class T, bool kTransposed, int V, int R, class Out>
+LRA_INLINE void multiply_rows(int64_t m, int64_t k, const T* a, int64_t lda, const T* b, int64_t ldb, int64_t column,
+                              const Out& out) {
+  int64_t i = 0;
+  for (; i + R <= m; i += R) multiply_tile<T, kTransposed, V, R>(i, k, a, lda, b, ldb, column, out);
+  if constexpr (R > 1) multiply_rest<T, kTransposed, V, R - 1>(i, m, k, a, lda, b, ldb, column, out);
 }
 
 // A (m x k) times one panel of B that is `vectors` wide (<= kPanelVectors); `column` is what out calls the panel's
@@ -61,16 +75,16 @@ LRA_INLINE void multiply_panel(int64_t m, int64_t k, const T* a, int64_t lda, co
                                int64_t column, const Out& out) {
   if constexpr (kPanelVectors == 4) {
     if (vectors == 4) {
-      multiply_rows<T, kTransposed, 4, kTileRows<4>>(0, m, k, a, lda, b, ldb, column, out);
+      multiply_rows<T, kTransposed, 4, kTileRows<4>>(m, k, a, lda, b, ldb, column, out);
       return;
     }
   }
   if (vectors >= 2) {
-    multiply_rows<T, kTransposed, 2, kTileRows<2>>(0, m, k, a, lda, b, ldb, column, out);
+    multiply_rows<T, kTransposed, 2, kTileRows<2>>(m, k, a, lda, b, ldb, column, out);
     b += 2 * kLanes<T>;
     column += 2 * kLanes<T>;
   }
-  if (vectors % 2 == 1) multiply_rows<T, kTransposed, 1, kTileRows<1>>(0, m, k, a, lda, b, ldb, column, out);
+  if (vectors % 2 == 1) multiply_rows<T, kTransposed, 1, kTileRows<1>>(m, k, a, lda, b, ldb, column, out);
 }
 
 // The same for a B whose rows lie together: n columns, a multiple of the lanes.
