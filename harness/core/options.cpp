@@ -21,7 +21,8 @@ OptionSpec OptionSpec::number(std::string name, double value, double min, double
   return {std::move(name), std::move(help), OptionKind::kNumber, value, min, max, {}, {}};
 }
 
-OptionSpec OptionSpec::choice(std::string name, std::vector<std::string> choices, std::string value, std::string help) {
+OptionSpec OptionSpec::choice(std::string name, std::vector<std::string> choices, const std::string& value,
+                              std::string help) {
   const auto at = std::find(choices.begin(), choices.end(), value);
   LRA_ASSERT(at != choices.end());
   const auto index = static_cast<double>(at - choices.begin());

@@ -24,7 +24,8 @@ struct OptionSpec {
 
   static OptionSpec integer(std::string name, double value, double min, double max, std::string help);
   static OptionSpec number(std::string name, double value, double min, double max, std::string help);
-  static OptionSpec choice(std::string name, std::vector<std::string> choices, std::string value, std::string help);
+  static OptionSpec choice(std::string name, std::vector<std::string> choices, const std::string& value,
+                           std::string help);
   static OptionSpec text_value(std::string name, std::string value, std::string help);
 };
 

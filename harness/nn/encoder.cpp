@@ -280,8 +280,9 @@ void Encoder::make_position_table() {
   // width channels of sin and cos, interleaved: angle = value * base^(-2i / width).
   const auto wave = [&](Real* out, int64_t width, double value) {
     for (int64_t c = 0; c < width; ++c) {
+      const int64_t even = c - c % 2;
       const double angle =
-          value * std::pow(model_.position_base, -static_cast<double>(c / 2 * 2) / static_cast<double>(width));
+          value * std::pow(model_.position_base, -static_cast<double>(even) / static_cast<double>(width));
       out[c] = static_cast<Real>(amplitude * (c % 2 == 0 ? std::sin(angle) : std::cos(angle)));
     }
   };
@@ -294,8 +295,10 @@ void Encoder::make_position_table() {
     // The CLS row of an image stands outside the grid and gets no position.
     const int64_t pixel = p - model_.cls_rows();
     if (pixel < 0) continue;
-    wave(out, dim / 2, static_cast<double>(pixel / input_.width));
-    wave(out + dim / 2, dim / 2, static_cast<double>(pixel % input_.width));
+    const int64_t row = pixel / input_.width;
+    const int64_t column = pixel % input_.width;
+    wave(out, dim / 2, static_cast<double>(row));
+    wave(out + dim / 2, dim / 2, static_cast<double>(column));
   }
 }
 

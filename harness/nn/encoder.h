@@ -64,8 +64,8 @@ class Encoder {
   std::shared_ptr<Seat> make_seat(const Real* values, void* saved, void* scratch) const;
 
   Outcome forward(Seat& seat, const Example& example) const;
-  // Of the seat's last forward, which must have been a training one; once, because saved blocks are written over as they
-  // become dead. gradients: Parameters::gradients_size(), +=.
+  // Of the seat's last forward, which must have been a training one; once, because saved blocks are written over as
+  // they become dead. gradients: Parameters::gradients_size(), +=.
   void backward(Seat& seat, Real* gradients) const;
   // Logits of the last forward, [classes].
   std::span<const Real> logits(const Seat& seat) const;

@@ -107,10 +107,11 @@ void check_descriptor(const Descriptor& d) {
     refuse(fmt::format("computes with numbers of {} bytes, this program with {}; build both with the same LRA_REAL",
                        d.real_bytes, sizeof(lra_real)));
   }
-  if (d.sanitizer != LRA_SANITIZER) {
+  static constexpr std::string_view kSanitizer = LRA_SANITIZER;
+  if (d.sanitizer != kSanitizer) {
     const auto named = [](const std::string& s) { return s.empty() ? "no sanitizer" : "sanitizer '" + s + "'"; };
-    refuse(
-        fmt::format("built with {}, this program with {}; build both alike", named(d.sanitizer), named(LRA_SANITIZER)));
+    refuse(fmt::format("built with {}, this program with {}; build both alike", named(d.sanitizer),
+                       named(std::string(kSanitizer))));
   }
   if (!is_identifier(d.id)) refuse(fmt::format("its id '{}' is not made of a-z, 0-9 and _", d.id));
 }

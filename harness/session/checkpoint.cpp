@@ -35,17 +35,21 @@ std::string difference(const Json& here, const Json& there, const std::string& n
   if (here.is_object() && there.is_object()) {
     for (const auto& [key, value] : here.items()) {
       const Json other = there.contains(key) ? there[key] : Json(nullptr);
-      if (value != other) return difference(value, other, name.empty() ? key : name + "." + key);
+      if (value != other) return difference(value, other, name.empty() ? key : fmt::format("{}.{}", name, key));
     }
   }
   return fmt::format("{} is {} there and {} here", name, there.dump(), here.dump());
 }
 
-// Fills the arrays and returns the header of a whole file; else nothing and the reason. Throws only for another run's
-// file.
-std::optional<Json> read_one(const std::string& path, const Json& spec, const train::Trainer::State& state,
-                             std::string& reason) {
-  const MappedFile file(path);
+// A whole, verified file: its header and its arrays where they lie in the map.
+struct Contents {
+  Json header;
+  std::vector<std::pair<const unsigned char*, int64_t>> arrays;  // bytes, elements
+  uint64_t hash = 0;
+};
+
+// Nothing, and the reason, for a file that is not whole.
+std::optional<Contents> parse(const MappedFile& file, const std::string& path, std::string& reason) {
   Front front{};
   reason = "truncated";
   if (file.size() < sizeof(front)) return std::nullopt;
@@ -57,49 +61,104 @@ std::optional<Json> read_one(const std::string& path, const Json& spec, const tr
   reason = fmt::format("written with {}-byte numbers, this build uses {}", front.real_bytes, sizeof(Real));
   if (front.real_bytes != sizeof(Real)) return std::nullopt;
 
+  Contents out;
   const unsigned char* at = file.data() + sizeof(front);
-  const std::string text(reinterpret_cast<const char*>(at), front.json_bytes);
-  Json header;
+  Sum sum;
+  sum.add(at, front.json_bytes);
+  reason = "its header is damaged";
   try {
-    header = parse_json(text, path);
-  } catch (const Error&) {
-    reason = "its header is damaged";
-    return std::nullopt;
-  }
-  std::size_t expected = 0;
-  for (const auto& [array, count] : state.arrays) expected += bytes_of(count);
-  if (front.payload_bytes == expected) {
-    Sum sum;
-    sum.add(at, front.json_bytes);
+    out.header = parse_json(std::string(reinterpret_cast<const char*>(at), front.json_bytes), path);
     at += front.json_bytes;
-    const unsigned char* payload = at;
-    for (const auto& [array, count] : state.arrays) {
+    std::size_t left = front.payload_bytes;
+    for (const Json& entry : out.header.at("arrays")) {
+      const auto count = entry.get<int64_t>();
+      if (count < 0 || static_cast<std::size_t>(count) > left / sizeof(Real)) return std::nullopt;
+      out.arrays.emplace_back(at, count);
       sum.add(at, bytes_of(count));
       at += bytes_of(count);
+      left -= bytes_of(count);
     }
-    reason = "its content does not match its hash";
-    if (sum.hash != front.hash) return std::nullopt;
-    at = payload;
+    if (left != 0) return std::nullopt;
+  } catch (const std::exception&) {
+    return std::nullopt;
   }
-  const Json there = header.value("spec", Json());
+  reason = "its content does not match its hash";
+  if (sum.hash != front.hash) return std::nullopt;
+  out.hash = front.hash;
+  return out;
+}
+
+// Fills the arrays and returns the header of a whole file; else nothing and the reason. Throws only for another run's
+// file.
+std::optional<Json> read_one(const std::string& path, const Json& spec, const train::Trainer::State& state,
+                             std::string& reason) {
+  const MappedFile file(path);
+  const std::optional<Contents> contents = parse(file, path, reason);
+  if (!contents) return std::nullopt;
+  const Json there = contents->header.value("spec", Json());
   if (there != spec) {
     throw Error(ErrorKind::kData,
                 fmt::format("{}: belongs to another run ({}); choose another --out or leave --resume out", path,
                             difference(spec, there, "")));
   }
-  reason = fmt::format("holds {} bytes of state where {} are wanted", front.payload_bytes, expected);
-  if (front.payload_bytes != expected) return std::nullopt;
-  for (const auto& [array, count] : state.arrays) {
-    std::memcpy(array, at, bytes_of(count));
-    at += bytes_of(count);
+  reason = "its arrays have other sizes than this model";
+  if (contents->arrays.size() != state.arrays.size()) return std::nullopt;
+  for (std::size_t i = 0; i < state.arrays.size(); ++i) {
+    if (contents->arrays[i].second != state.arrays[i].second) return std::nullopt;
   }
-  return header;
+  for (std::size_t i = 0; i < state.arrays.size(); ++i) {
+    std::memcpy(state.arrays[i].first, contents->arrays[i].first, bytes_of(state.arrays[i].second));
+  }
+  return contents->header;
+}
+
+// The contents, or Error(kData).
+Contents require_whole(const MappedFile& file, const std::string& path) {
+  std::string reason;
+  std::optional<Contents> contents = parse(file, path, reason);
+  if (!contents) throw Error(ErrorKind::kData, fmt::format("{}: {}; choose a whole checkpoint (.ckpt)", path, reason));
+  return std::move(*contents);
 }
 
 }  // namespace
 
+Json parameter_table(const nn::Parameters& parameters) {
+  Json out = Json::array();
+  for (const nn::Parameter& p : parameters.all()) {
+    if (p.kind != LRA_PARAM_STATISTIC)
+      out.push_back({{"name", p.name}, {"rows", p.rows}, {"cols", p.cols}, {"offset", p.offset}});
+  }
+  return out;
+}
+
+std::string checkpoint_hash(const std::string& path) {
+  const MappedFile file(path);
+  return fmt::format("{:016x}", require_whole(file, path).hash);
+}
+
+Start start_from_checkpoint(const std::string& path, const nn::Parameters& parameters, Real* values) {
+  const MappedFile file(path);
+  const Contents contents = require_whole(file, path);
+  Start out;
+  for (const nn::Parameter& p : parameters.all()) {
+    if (p.kind == LRA_PARAM_STATISTIC) continue;
+    bool found = false;
+    for (const Json& entry : contents.header.at("parameters")) {
+      if (entry.at("name") != p.name || entry.at("rows") != p.rows || entry.at("cols") != p.cols) continue;
+      const auto offset = entry.at("offset").get<int64_t>();
+      LRA_ASSERT(offset >= 0 && offset + p.size() <= contents.arrays.at(0).second);
+      std::memcpy(values + p.offset, contents.arrays[0].first + bytes_of(offset), bytes_of(p.size()));
+      found = true;
+    }
+    (found ? out.taken : out.kept).push_back(p.name);
+  }
+  return out;
+}
+
 void write_checkpoint(const std::string& path, const Json& header, const train::Trainer::State& state) {
-  const std::string text = json_text(header);
+  Json described = header;
+  for (const auto& [array, count] : state.arrays) described["arrays"].push_back(count);
+  const std::string text = json_text(described);
   Sum sum;
   sum.add(text.data(), text.size());
   std::vector<Bytes> parts;
@@ -127,7 +186,7 @@ std::optional<Json> read_checkpoint(const std::string& path, const Json& spec, c
   for (const std::string& candidate : {path, path + ".prev"}) {
     if (!std::filesystem::exists(candidate)) continue;
     std::string reason;
-    const std::optional<Json> header = read_one(candidate, spec, state, reason);
+    std::optional<Json> header = read_one(candidate, spec, state, reason);
     if (!header) {
       fmt::print(stderr, "lra-run: {}: {}; passing it over\n", candidate, reason);
       continue;

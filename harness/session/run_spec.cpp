@@ -93,15 +93,17 @@ nn::Input input_of(const data::Shape& shape) {
 }
 
 Json RunSpec::json() const {
-  return {{"variant", variant},
-          {"task", task},
-          {"preset", preset},
-          {"preset_version", preset_version},
-          {"seed", seed},
-          {"variant_options", variant_options.json()},
-          {"task_options", task_options.json()},
-          {"model", nn::to_json(model)},
-          {"train", train::to_json(train)}};
+  Json out = {{"variant", variant},
+              {"task", task},
+              {"preset", preset},
+              {"preset_version", preset_version},
+              {"seed", seed},
+              {"variant_options", variant_options.json()},
+              {"task_options", task_options.json()},
+              {"model", nn::to_json(model)},
+              {"train", train::to_json(train)}};
+  if (!init_from.empty()) out["init_from"] = init_from;
+  return out;
 }
 
 std::string RunSpec::hash() const {
@@ -128,6 +130,7 @@ RunSpec RunSpec::from_json(const Json& json, const Variant& variant, const data:
     spec.task_options = Options(task.info().id, task.info().options, task_set);
     nn::from_json(json.at("model"), spec.model);
     train::from_json(json.at("train"), spec.train);
+    spec.init_from = json.value("init_from", "");
   } catch (const Json::exception& error) {
     refuse(fmt::format("a spec is not complete: {}", error.what()));
   }
@@ -194,8 +197,8 @@ RunSpec Presets::resolve(const std::string& preset, const Variant& variant, cons
   add_settings(given["variant"], variant_set);
   add_settings(given["task"], task_set);
   try {
-    Options(variant.id, variant.options, variant_set);
-    Options(spec.task, task.info().options, task_set);
+    spec.variant_options = Options(variant.id, variant.options, variant_set);
+    spec.task_options = Options(spec.task, task.info().options, task_set);
     nn::from_json(given["model"], spec.model);
     train::from_json(given["train"], spec.train);
   } catch (const Error& error) {

@@ -23,6 +23,7 @@ struct RunSpec {
   Options variant_options, task_options;
   nn::ModelSpec model;
   train::TrainSpec train;
+  std::string init_from;  // content hash of the checkpoint that gives the starting weights; "": none
 
   Json json() const;
   // 16 hex digits over json() without the seed: equal for the seeds of one configuration.

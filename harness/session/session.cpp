@@ -185,6 +185,7 @@ class Run {
     arena_.emplace(plan_);
     trainer_->attach(*arena_);
     trainer_->initialise();
+    start_from_other();
     hashes_["data"] = data_->hash();
     hashes_["initial_shared_weights"] = trainer_->shared_weights_hash();
     hashes_["plugin"] = variant_.hash;
@@ -225,6 +226,21 @@ class Run {
     record_["data"] = data_->facts();
   }
 
+  // The weights of another run, where names and shapes agree.
+  void start_from_other() {
+    if (spec_.init_from.empty()) return;
+    const std::string found = checkpoint_hash(execution_.init_from);
+    if (found != spec_.init_from) {
+      throw Error(ErrorKind::kData,
+                  fmt::format("{}: changed since this run was planned (hash {}, planned {}); start the run anew",
+                              execution_.init_from, found, spec_.init_from));
+    }
+    const nn::Parameters& parameters = machine_->encoder.parameters();
+    const Start start = start_from_checkpoint(execution_.init_from, parameters, trainer_->values());
+    trainer_->keep_best();
+    record_["init_from"] = {{"checkpoint", spec_.init_from}, {"taken", start.taken}, {"kept", start.kept}};
+  }
+
   void resume() {
     checkpoint_path_ = std::filesystem::path(path_).replace_extension(".ckpt").string();
     last_checkpoint_ = wall_seconds();
@@ -234,7 +250,11 @@ class Run {
   }
 
   void checkpoint() {
-    write_checkpoint(checkpoint_path_, {{"spec", spec_.json()}, {"step", trainer_->steps_done()}, {"log", log_.json()}},
+    write_checkpoint(checkpoint_path_,
+                     {{"spec", spec_.json()},
+                      {"step", trainer_->steps_done()},
+                      {"log", log_.json()},
+                      {"parameters", parameter_table(machine_->encoder.parameters())}},
                      trainer_->state());
     last_checkpoint_ = wall_seconds();
   }

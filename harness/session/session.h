@@ -20,6 +20,7 @@ struct Execution {
   double checkpoint_seconds = 30;  // between checkpoints; 0: after every step (tests)
   int64_t memory_limit = 0;        // bytes; 0: none. A plan above it is refused
   double timeout = 0;              // seconds of the whole cell; 0: none
+  std::string init_from;           // path of the checkpoint that RunSpec::init_from names
 };
 
 // Something to show while a run goes on.

@@ -90,7 +90,7 @@ class Trainer {
     std::vector<std::pair<Real*, int64_t>> arrays;  // weights, first and second moments, best weights
   };
   State state();
-  const Real* values() const { return values_; }
+  Real* values() { return values_; }
   // XXH3-128 of all weights and buffers / of the trainable parameters outside the mixers.
   std::string weights_hash() const;
   std::string shared_weights_hash() const;

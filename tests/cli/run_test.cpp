@@ -81,6 +81,23 @@ TEST(LraRun, GivesTheSameWeightsForAnyNumberOfThreads) {
   EXPECT_EQ(final_weights(one), final_weights(two));
 }
 
+TEST(LraRun, StartsFromAnotherVariantsWeightsAndListsWhatWasNotFoundThere) {
+  const std::string out = fresh_folder("init-from");
+  const std::string size = " --task listops --preset smoke --steps 5 --quiet --json --out " + out;
+  ASSERT_EQ(lra_run("--variant softmax" + size).code, 0);
+  std::string checkpoint = record_below(out);
+  checkpoint.replace(checkpoint.size() - 5, 5, ".ckpt");
+  const Result scratch = lra_run("--variant performer" + size);
+  const Result warm = lra_run("--variant performer --init-from " + checkpoint + size);
+  ASSERT_EQ(warm.code, 0) << warm.err;
+  const Json record = warm.json().is_array() ? warm.json()[0] : warm.json();
+  const Json plain = scratch.json().is_array() ? scratch.json()[0] : scratch.json();
+  EXPECT_EQ(record["init_from"]["kept"], Json({"layer0.mixer.projection", "layer1.mixer.projection"}));
+  EXPECT_NE(record["spec_hash"], plain["spec_hash"]);
+  EXPECT_NE(record["hashes"]["final_weights"], plain["hashes"]["final_weights"]);
+  EXPECT_EQ(lra_run("--variant performer --init-from /dev/null" + size).code, 5);
+}
+
 TEST(LraRun, SkipsFinishedCellsWhenResuming) {
   const std::string out = fresh_folder("skip");
   const std::string command = std::string(kSmoke) + "--variant identity --out " + out;

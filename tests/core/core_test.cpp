@@ -108,7 +108,9 @@ TEST(Arena, CountsOnlyTouchedPages) {
 std::string message_of(const std::map<std::string, std::string>& set) {
   try {
     const Options options("performer",
-                          {OptionSpec::integer("features", 256, 2, 65536, "columns"), OptionSpec::choice("kernel", {"positive", "relu"}, "positive", "f")}, set);
+                          {OptionSpec::integer("features", 256, 2, 65536, "columns"),
+                           OptionSpec::choice("kernel", {"positive", "relu"}, "positive", "f")},
+                          set);
     return "";
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::kUsage);

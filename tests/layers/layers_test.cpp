@@ -50,16 +50,19 @@ TEST(Layers, EveryRoomIncludesOnlyWhatStandsBelowIt) {
     ASSERT_TRUE(kAllowed.contains(room)) << "harness/" << room << " is not in the table of layers";
     for (const std::string& used : rooms_included_by(entry.path())) {
       const bool known = kAllowed.contains(used);
-      EXPECT_TRUE(!known || used == room || kAllowed.at(room).contains(used)) << entry.path() << " reaches up to " << used;
+      EXPECT_TRUE(!known || used == room || kAllowed.at(room).contains(used))
+          << entry.path() << " reaches up to " << used;
     }
   }
   EXPECT_GT(files, 40);
 }
 
 TEST(Layers, VariantsSeeTheSdkAndTasksSeeTheDataRoom) {
-  const std::map<std::string, std::set<std::string>> outside{{"variants", {"sdk", "math", "abi"}}, {"tasks", {"data", "core"}}};
+  const std::map<std::string, std::set<std::string>> outside{{"variants", {"sdk", "math", "abi"}},
+                                                             {"tasks", {"data", "core"}}};
   for (const auto& [folder, allowed] : outside) {
-    for (const auto& entry : std::filesystem::recursive_directory_iterator(std::filesystem::path(LRA_SOURCE_DIR) / folder)) {
+    for (const auto& entry :
+         std::filesystem::recursive_directory_iterator(std::filesystem::path(LRA_SOURCE_DIR) / folder)) {
       if (!is_source(entry.path())) continue;
       for (const std::string& used : rooms_included_by(entry.path())) {
         EXPECT_TRUE(!kAllowed.contains(used) || allowed.contains(used)) << entry.path() << " includes " << used;

@@ -25,7 +25,8 @@ int64_t count(const ModelSpec& model, const Input& input) {
 }
 
 // LRA's released models: no biases in attention, ReLU head, 10 or 2 classes.
-ModelSpec lra_model(int64_t layers, int64_t heads, int64_t dim, int64_t qkv, int64_t mlp, Pool pool, Positions positions) {
+ModelSpec lra_model(int64_t layers, int64_t heads, int64_t dim, int64_t qkv, int64_t mlp, Pool pool,
+                    Positions positions) {
   ModelSpec m;
   m.layers = layers;
   m.heads = heads;
@@ -40,12 +41,24 @@ ModelSpec lra_model(int64_t layers, int64_t heads, int64_t dim, int64_t qkv, int
 }
 
 TEST(EncoderParameters, EqualThePublishedCounts) {
-  EXPECT_EQ(count(lra_model(1, 1, 32, 32, 64, Pool::kCls, Positions::kLearned), {.vocab = 256, .classes = 10, .max_len = 1024}), 52266);
-  EXPECT_EQ(count(lra_model(1, 8, 128, 64, 128, Pool::kCls, Positions::kLearned), {.vocab = 256, .classes = 10, .max_len = 1024}), 248458);
-  EXPECT_EQ(count(lra_model(4, 8, 512, 512, 1024, Pool::kCls, Positions::kSinusoidal), {.vocab = 17, .classes = 10, .max_len = 2000}), 8948746);
-  EXPECT_EQ(count(lra_model(4, 4, 256, 256, 1024, Pool::kCls, Positions::kSinusoidal), {.vocab = 257, .classes = 2, .max_len = 1000}), 3486722);
-  EXPECT_EQ(count(lra_model(4, 4, 32, 16, 32, Pool::kMean, Positions::kSinusoidal), {.vocab = 256, .classes = 2, .max_len = 1024}), 26530);
-  EXPECT_EQ(count(lra_model(1, 2, 32, 16, 32, Pool::kMean, Positions::kLearned), {.vocab = 256, .classes = 2, .max_len = 16384}), 537954);
+  EXPECT_EQ(count(lra_model(1, 1, 32, 32, 64, Pool::kCls, Positions::kLearned),
+                  {.vocab = 256, .classes = 10, .max_len = 1024}),
+            52266);
+  EXPECT_EQ(count(lra_model(1, 8, 128, 64, 128, Pool::kCls, Positions::kLearned),
+                  {.vocab = 256, .classes = 10, .max_len = 1024}),
+            248458);
+  EXPECT_EQ(count(lra_model(4, 8, 512, 512, 1024, Pool::kCls, Positions::kSinusoidal),
+                  {.vocab = 17, .classes = 10, .max_len = 2000}),
+            8948746);
+  EXPECT_EQ(count(lra_model(4, 4, 256, 256, 1024, Pool::kCls, Positions::kSinusoidal),
+                  {.vocab = 257, .classes = 2, .max_len = 1000}),
+            3486722);
+  EXPECT_EQ(count(lra_model(4, 4, 32, 16, 32, Pool::kMean, Positions::kSinusoidal),
+                  {.vocab = 256, .classes = 2, .max_len = 1024}),
+            26530);
+  EXPECT_EQ(count(lra_model(1, 2, 32, 16, 32, Pool::kMean, Positions::kLearned),
+                  {.vocab = 256, .classes = 2, .max_len = 16384}),
+            537954);
 }
 
 TEST(EncoderParameters, OfPairModelsEqualThePublishedCounts) {
@@ -71,7 +84,8 @@ struct Bench {
     gradients = arena->at<Real>(g);
     encoder.parameters().initialise(model, 3, values);
     // Gains of one and zero biases hide missing terms.
-    for (int64_t i = 0; i < encoder.parameters().values_size(); ++i) values[i] += static_cast<Real>(0.1 * normal_at(98, static_cast<uint64_t>(i)));
+    for (int64_t i = 0; i < encoder.parameters().values_size(); ++i)
+      values[i] += static_cast<Real>(0.1 * normal_at(98, static_cast<uint64_t>(i)));
     seat = encoder.make_seat(values, arena->at<void>(s), arena->at<void>(c));
     Rng rng{5};
     for (auto& part : tokens) {
@@ -106,14 +120,16 @@ void expect_gradient(Bench& bench, const std::string& what) {
   const bool f64 = sizeof(Real) == 8;
   for (const Parameter& p : bench.encoder.parameters().all()) {
     double norm = 0;
-    for (int64_t i = 0; i < p.size(); ++i) norm += double(bench.gradients[p.offset + i]) * double(bench.gradients[p.offset + i]);
+    for (int64_t i = 0; i < p.size(); ++i)
+      norm += double(bench.gradients[p.offset + i]) * double(bench.gradients[p.offset + i]);
     norm = std::sqrt(norm);
     if (norm < 1e-7) continue;
     std::vector<Real> old(bench.values + p.offset, bench.values + p.offset + p.size());
     const double h = f64 ? 1e-5 : 4e-3;  // small enough to stay on one side of the head's ReLU
     const auto at = [&](double t) {
       for (int64_t i = 0; i < p.size(); ++i) {
-        bench.values[p.offset + i] = static_cast<Real>(double(old[static_cast<std::size_t>(i)]) + t * double(bench.gradients[p.offset + i]) / norm);
+        bench.values[p.offset + i] = static_cast<Real>(double(old[static_cast<std::size_t>(i)]) +
+                                                       t * double(bench.gradients[p.offset + i]) / norm);
       }
       const double loss = bench.loss();
       std::copy(old.begin(), old.end(), bench.values + p.offset);
@@ -134,7 +150,8 @@ ModelSpec small_model() {
 }
 
 TEST(EncoderGradient, HoldsForEveryPositionCode) {
-  for (const Positions positions : {Positions::kLearned, Positions::kSinusoidal, Positions::kSinusoidal2d, Positions::kAxial, Positions::kNone}) {
+  for (const Positions positions :
+       {Positions::kLearned, Positions::kSinusoidal, Positions::kSinusoidal2d, Positions::kAxial, Positions::kNone}) {
     ModelSpec m = small_model();
     m.positions = positions;
     Bench bench(m, {.vocab = 11, .classes = 3, .max_len = 12, .height = 3, .width = 4}, mean_mixers(), 1, 1);
@@ -193,7 +210,8 @@ TEST(Encoder, GivesTheSameBitsForOneAndThreeWorkersInsideASequence) {
   EXPECT_EQ(one.loss(), three.loss());
   one.encoder.backward(*one.seat, one.gradients);
   three.encoder.backward(*three.seat, three.gradients);
-  for (int64_t i = 0; i < one.encoder.parameters().gradients_size(); ++i) ASSERT_EQ(one.gradients[i], three.gradients[i]) << i;
+  for (int64_t i = 0; i < one.encoder.parameters().gradients_size(); ++i)
+    ASSERT_EQ(one.gradients[i], three.gradients[i]) << i;
 }
 
 TEST(Encoder, SharedParametersStartEqualWhateverTheMixer) {

@@ -8,7 +8,8 @@
 
 namespace lra::nn {
 
-// y_i = (x_i + mean of all rows) W;  auxiliary loss = 0.01 sum of squares of W, as a mixer with a loss of its own would have.
+// y_i = (x_i + mean of all rows) W;  auxiliary loss = 0.01 sum of squares of W, as a mixer with a loss of its own would
+// have.
 class MeanMixer : public Mixer {
  public:
   MeanMixer(const lra_config& config, Declarer& declarer, int64_t prefix_rows) : dim_(config.dim) {
@@ -76,7 +77,9 @@ class MeanMixer : public Mixer {
 
 inline MixerSource mean_mixers(int64_t prefix_rows = 0) {
   MixerSource source;
-  source.make = [prefix_rows](const lra_config& config, Declarer& declarer) { return std::make_unique<MeanMixer>(config, declarer, prefix_rows); };
+  source.make = [prefix_rows](const lra_config& config, Declarer& declarer) {
+    return std::make_unique<MeanMixer>(config, declarer, prefix_rows);
+  };
   return source;
 }
 
@@ -105,7 +108,9 @@ class CountingMixer : public Mixer {
 
 inline MixerSource counting_mixers() {
   MixerSource source;
-  source.make = [](const lra_config& config, Declarer& declarer) { return std::make_unique<CountingMixer>(config, declarer); };
+  source.make = [](const lra_config& config, Declarer& declarer) {
+    return std::make_unique<CountingMixer>(config, declarer);
+  };
   return source;
 }
 

@@ -176,7 +176,7 @@ class SmallPathfinder : public ::testing::Test {
  protected:
   static Options options(std::map<std::string, std::string> set) {
     set.insert({{"resolution", "12"}, {"difficulty", "easy"}, {"gray_levels", "16"}});
-    set.insert({{"train", "4000"}, {"validation", "100"}, {"test", "4000"}});
+    set.insert({{"train", "2500"}, {"validation", "100"}, {"test", "2500"}});
     return {"pathfinder", task().info().options, set};
   }
   static const data::Task& task() { return data::find_task("pathfinder"); }
@@ -233,9 +233,9 @@ TEST_F(SmallPathfinder, HidesTheLabelFromTheMarkerDistanceOnlyWhenBalanced) {
 TEST_F(SmallPathfinder, CountsBothClassesAndWhatItDropped) {
   const Dataset data = open(options({{"balance", "distance"}}), 2, "cache");
   const Json& facts = data.facts();
-  // 4 standard errors of 4,000 fair draws.
-  EXPECT_NEAR(facts.at("train").at("class_shares").at(0).get<double>(), 0.5, 4 * 0.5 / std::sqrt(4000.0));
-  EXPECT_GE(facts.at("images_drawn").get<int>(), 8100);
+  // 4 standard errors of 2,500 fair draws.
+  EXPECT_NEAR(facts.at("train").at("class_shares").at(0).get<double>(), 0.5, 4 * 0.5 / std::sqrt(2500.0));
+  EXPECT_GE(facts.at("images_drawn").get<int>(), 5100);
   EXPECT_GE(facts.at("untraceable_pairs_dropped").get<int>(), 0);
   EXPECT_EQ(data.shape().vocab, 16);
   EXPECT_EQ(data.shape().height * data.shape().width, data.shape().max_len);

@@ -39,7 +39,9 @@ class MajorityTask : public data::Task {
     };
     int64_t count = 0;
     data::generate_rows(workers, 700, make, [&](const data::Row& row) {
-      const auto split = count < 500 ? data::SplitName::kTrain : count < 600 ? data::SplitName::kValidation : data::SplitName::kTest;
+      const auto split = count < 500   ? data::SplitName::kTrain
+                         : count < 600 ? data::SplitName::kValidation
+                                       : data::SplitName::kTest;
       const bool taken = builder.add_unique(split, row.tokens, row.label);
       count += taken ? 1 : 0;
       return taken;
@@ -50,7 +52,9 @@ class MajorityTask : public data::Task {
 
 struct Bench {
   Bench(const TrainSpec& spec, int threads, const nn::ModelSpec& model = small_model())
-      : crew(Crew::choose(spec, threads)), workers(crew.threads()), encoder(model, input(), nn::mean_mixers(), 1, workers, crew.inner_workers) {
+      : crew(Crew::choose(spec, threads)),
+        workers(crew.threads()),
+        encoder(model, input(), nn::mean_mixers(), 1, workers, crew.inner_workers) {
     folder = (std::filesystem::temp_directory_path() / ("lra-train-" + std::to_string(getpid()))).string();
     data.emplace(data::Dataset::open(task, Options(), workers, folder));
     trainer.emplace(encoder, *data, spec, 1, workers, crew);
@@ -125,7 +129,8 @@ TEST(Trainer, ContinuesFromItsStateAsIfNeverStopped) {
   const auto from = first.trainer->state();
   const auto to = second.trainer->state();
   *to.step = *from.step;
-  for (std::size_t i = 0; i < from.arrays.size(); ++i) std::copy_n(from.arrays[i].first, from.arrays[i].second, to.arrays[i].first);
+  for (std::size_t i = 0; i < from.arrays.size(); ++i)
+    std::copy_n(from.arrays[i].first, from.arrays[i].second, to.arrays[i].first);
   for (int i = 0; i < 5; ++i) second.trainer->step();
   EXPECT_EQ(second.trainer->weights_hash(), whole.trainer->weights_hash());
 }
@@ -146,7 +151,7 @@ TEST(Trainer, BestWeightsComeBackUnchanged) {
 TEST(Trainer, NamesTheStepAndTheTensorOfADivergence) {
   Bench bench(quick(10), 1);
   bench.trainer->step();
-  Real* values = const_cast<Real*>(bench.trainer->values());
+  Real* values = bench.trainer->values();
   values[0] = std::numeric_limits<Real>::quiet_NaN();
   try {
     for (int i = 0; i < 9; ++i) bench.trainer->step();

@@ -42,7 +42,8 @@ Json execution_json(const session::Execution& e) {
           {"resume", e.resume},
           {"checkpoint_seconds", e.checkpoint_seconds},
           {"memory_limit", e.memory_limit},
-          {"timeout", e.timeout}};
+          {"timeout", e.timeout},
+          {"init_from", e.init_from}};
 }
 
 session::Execution execution_of(const Json& json) {
@@ -54,6 +55,7 @@ session::Execution execution_of(const Json& json) {
   json.at("checkpoint_seconds").get_to(e.checkpoint_seconds);
   json.at("memory_limit").get_to(e.memory_limit);
   json.at("timeout").get_to(e.timeout);
+  json.at("init_from").get_to(e.init_from);
   return e;
 }
 

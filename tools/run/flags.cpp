@@ -195,6 +195,9 @@ class Parser {
     app_.add_option("--checkpoint-every", words_.checkpoint_every, "Time between checkpoints [30s]")
         ->type_name("TIME")
         ->group(group);
+    app_.add_option("--init-from", flags_.init_from, "Start from the weights of a .ckpt, where names and shapes agree")
+        ->type_name("FILE")
+        ->group("Change the preset");
     app_.add_option("-o,--out", flags_.out, "Folder of the records")
         ->type_name("DIR")
         ->capture_default_str()

@@ -30,6 +30,7 @@ struct Flags {
   std::string presets;  // file; "": the built-in ones
   std::vector<std::string> plugin_path;
   bool resume = false;
+  std::string init_from;  // checkpoint whose weights a run starts from
 
   bool status = false, dry_run = false, print_config = false;
   std::optional<std::string> list;  // "all", "variants", "tasks" or "presets"

@@ -9,6 +9,7 @@
 #include "core/parallel.h"
 #include "core/text.h"
 #include "data/task.h"
+#include "session/checkpoint.h"
 #include "tools/run/sweep.h"
 
 namespace lra::run {
@@ -141,6 +142,7 @@ session::Execution execution_of(const Flags& flags) {
   out.checkpoint_seconds = flags.checkpoint_seconds;
   out.memory_limit = flags.memory_limit;
   out.timeout = flags.timeout;
+  out.init_from = flags.init_from;
   return out;
 }
 
@@ -164,6 +166,7 @@ std::vector<Cell> cells_of(const Flags& flags, const PluginRegistry& registry, c
     for (const data::Task* task : tasks) set_length(flags.length, *task, task_settings[task->info().id]);
   }
 
+  const std::string start = flags.init_from.empty() ? "" : session::checkpoint_hash(flags.init_from);
   std::vector<Cell> cells;
   std::size_t round = 0;
   for (const uint64_t seed : flags.seeds) {
@@ -178,6 +181,7 @@ std::vector<Cell> cells_of(const Flags& flags, const PluginRegistry& registry, c
         overrides.model = typed(flags.model);
         overrides.train = typed(flags.train);
         cells.push_back({&variant, presets.resolve(flags.preset, variant, *task, seed, overrides)});
+        cells.back().spec.init_from = start;
       }
       ++round;
     }
