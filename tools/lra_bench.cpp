@@ -149,6 +149,7 @@ int run_benchmarks(const Flags& flags, const char* program) {
   std::vector<std::string> words{program};
   words.insert(words.end(), flags.rest.begin(), flags.rest.end());
   std::vector<char*> arguments;
+  arguments.reserve(words.size());
   for (auto& word : words) arguments.push_back(word.data());
   int count = static_cast<int>(arguments.size());
   benchmark::Initialize(&count, arguments.data());
@@ -169,7 +170,8 @@ int run_benchmarks(const Flags& flags, const char* program) {
     costs.variant = variant;
     for (const int64_t length : flags.lengths) {
       const bench::Setting setting = setting_of(flags, *variant, length);
-      Options(variant->id, variant->options, setting.options);  // a wrong --set is refused before anything runs
+      // A wrong --set is refused before anything runs.
+      [[maybe_unused]] const Options checked(variant->id, variant->options, setting.options);
       for (const Which which : {Which::kForward, Which::kStep}) {
         const std::string name =
             fmt::format("{}/{}/{}", variant->id, which == Which::kForward ? "forward" : "step", length);

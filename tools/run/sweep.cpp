@@ -104,7 +104,7 @@ class Sweep {
         ++wrong;
       }
     }
-    if (wrong == cells_.size()) throw *first;
+    if (wrong == cells_.size()) throw Error(*first);
   }
 
   void choose() {
