@@ -33,6 +33,8 @@ target_compile_options(lra_flags INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor -Werror
   -ffp-contract=fast -fno-math-errno -fno-trapping-math -ffunction-sections -fdata-sections)
 target_link_options(lra_flags INTERFACE -Wl,--gc-sections -Wl,--as-needed)
+# -O3 pays in the kernels only, which ask for it themselves.
+target_compile_options(lra_flags INTERFACE $<$<CONFIG:Release>:-O2>)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   # The floor of every binary; the math room adds AVX2 and AVX-512 code and picks at run time.
   target_compile_options(lra_flags INTERFACE -march=x86-64-v2)

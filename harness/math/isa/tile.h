@@ -59,13 +59,16 @@ LRA_INLINE void multiply_rest(int64_t i, int64_t m, int64_t k, const T* a, int64
   }
 }
 
-// Rows [0, m) in tiles of R and a rest.
+// Rows [i, m) in tiles of R and a rest; tall tiles halve first, which keeps the number of copies of the loop small.
 template <class T, bool kTransposed, int V, int R, class Out>
-LRA_INLINE void multiply_rows(int64_t m, int64_t k, const T* a, int64_t lda, const T* b, int64_t ldb, int64_t column,
-                              const Out& out) {
-  int64_t i = 0;
+LRA_INLINE void multiply_rows(int64_t i, int64_t m, int64_t k, const T* a, int64_t lda, const T* b, int64_t ldb,
+                              int64_t column, const Out& out) {
   for (; i + R <= m; i += R) multiply_tile<T, kTransposed, V, R>(i, k, a, lda, b, ldb, column, out);
-  if constexpr (R > 1) multiply_rest<T, kTransposed, V, R - 1>(i, m, k, a, lda, b, ldb, column, out);
+  if constexpr (R > 6) {
+    multiply_rows<T, kTransposed, V, R / 2>(i, m, k, a, lda, b, ldb, column, out);
+  } else if constexpr (R > 1) {
+    multiply_rest<T, kTransposed, V, R - 1>(i, m, k, a, lda, b, ldb, column, out);
+  }
 }
 
 // A (m x k) times one panel of B that is `vectors` wide (<= kPanelVectors); `column` is what out calls the panel's
@@ -75,16 +78,16 @@ LRA_INLINE void multiply_panel(int64_t m, int64_t k, const T* a, int64_t lda, co
                                int64_t column, const Out& out) {
   if constexpr (kPanelVectors == 4) {
     if (vectors == 4) {
-      multiply_rows<T, kTransposed, 4, kTileRows<4>>(m, k, a, lda, b, ldb, column, out);
+      multiply_rows<T, kTransposed, 4, kTileRows<4>>(0, m, k, a, lda, b, ldb, column, out);
       return;
     }
   }
   if (vectors >= 2) {
-    multiply_rows<T, kTransposed, 2, kTileRows<2>>(m, k, a, lda, b, ldb, column, out);
+    multiply_rows<T, kTransposed, 2, kTileRows<2>>(0, m, k, a, lda, b, ldb, column, out);
     b += 2 * kLanes<T>;
     column += 2 * kLanes<T>;
   }
-  if (vectors % 2 == 1) multiply_rows<T, kTransposed, 1, kTileRows<1>>(m, k, a, lda, b, ldb, column, out);
+  if (vectors % 2 == 1) multiply_rows<T, kTransposed, 1, kTileRows<1>>(0, m, k, a, lda, b, ldb, column, out);
 }
 
 // The same for a B whose rows lie together: n columns, a multiple of the lanes.
