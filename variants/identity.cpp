@@ -31,7 +31,7 @@ constexpr sdk::Info kInfo{
     .memory = "O(N D)",
     .time_exponent = 1,
     .memory_exponent = 1,
-    .flags = LRA_CAUSAL | LRA_BIDIRECTIONAL,
+    .flags = LRA_CAUSAL | LRA_BIDIRECTIONAL | LRA_ROW_STOCHASTIC,
     .options = kOptions,
 };
 

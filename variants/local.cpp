@@ -35,8 +35,9 @@ constexpr sdk::Info kInfo{
     .memory = "O(N D)",
     .time_exponent = 1,
     .memory_exponent = 1,
-    .flags = LRA_CAUSAL | LRA_BIDIRECTIONAL,
+    .flags = LRA_CAUSAL | LRA_BIDIRECTIONAL | LRA_ROW_STOCHASTIC,
     .options = kOptions,
+    .limits = "mode=window window={N}\nmode=block block={N}\nmode=look_around back={N} forward={N}",
 };
 
 math::KeyRange key_range(const sdk::Setup& setup) {

@@ -72,7 +72,7 @@ constexpr sdk::Info kInfo{
     .memory = "O(N D + m D)",
     .time_exponent = 1,
     .memory_exponent = 1,
-    .flags = LRA_CAUSAL | LRA_BIDIRECTIONAL,
+    .flags = LRA_CAUSAL | LRA_BIDIRECTIONAL | LRA_ROW_STOCHASTIC,
     .options = kOptions,
 };
 

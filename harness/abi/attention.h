@@ -34,7 +34,7 @@
 /* Major: a struct was re-ordered or a meaning changed - libraries must be rebuilt.
  * Minor: something was appended. A host loads libraries of its own major version, up to its own minor version. */
 #define LRA_ABI_MAJOR 1u
-#define LRA_ABI_MINOR 0u
+#define LRA_ABI_MINOR 1u
 
 /* float in normal builds; the `f64` preset sets double so that gradients can be checked tightly. */
 #ifndef LRA_REAL
@@ -215,7 +215,10 @@ typedef struct lra_instance lra_instance; /* defined by the variant */
 enum {
   LRA_OWN_POSITIONS = 1, /* the variant encodes positions itself; the model then adds no position embedding */
   LRA_CAUSAL = 2,        /* can run with config.causal = 1 */
-  LRA_BIDIRECTIONAL = 4  /* can run with config.causal = 0 */
+  LRA_BIDIRECTIONAL = 4, /* can run with config.causal = 0 */
+  /* Since 1.1. Claims that lra-check tests: */
+  LRA_LEAKY_CAUSAL = 8,   /* causal up to the choice of keys, which looks at the whole sequence (LSH, routing) */
+  LRA_ROW_STOCHASTIC = 16 /* equal values give that value in every row: weights sum to 1 */
 };
 
 enum { LRA_OPTION_NUMBER = 0, LRA_OPTION_INTEGER = 1, LRA_OPTION_CHOICE = 2 };
@@ -263,6 +266,15 @@ typedef struct lra_plugin {
    * Called once more before the first step, with step->step == 0 and no x, to fill them. buffers[i] is null for
    * trainable parameters; statistics come summed over the batch. */
   lra_status (*after_step)(const lra_instance* self, const lra_step* step, lra_real* const* buffers);
+
+  /* ---- Since 1.1; both may be null. */
+  /* Settings under which the variant must equal full softmax attention (q, k, v = x W + b, o W_o + b_o), one a line:
+   * "window={N} mode=window". {N} stands for the number of rows. A line may end in "; wX=wY bX=bY", parameters to be
+   * copied first, "wX=identity": the identity matrix, cut to its shape, or "wX=zero". */
+  const char* limits;
+  /* The output before W_o with the values replaced: v: [N, Q] in place of x W_v, o: [N, Q], overwritten. Linear in v, so
+   * that the weights of the mixing can be read off column by column; step is one of forward, not in training. */
+  lra_status (*mix_values)(const lra_instance* self, const lra_step* step, const lra_real* v, lra_real* o);
 } lra_plugin;
 
 /* The one exported symbol. Cheap, thread-safe, never null, always the same pointer. */

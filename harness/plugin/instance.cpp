@@ -160,6 +160,13 @@ void Instance::after_step(const lra_step& step, lra_real* const* buffers) const 
   }
 }
 
+void Instance::mix_values(const lra_step& step, const lra_real* v, lra_real* o) const {
+  if (variant_.table.mix_values == nullptr) {
+    throw Error(ErrorKind::kUsage, fmt::format("{}: it cannot show what it does to given values", variant_.id));
+  }
+  check(variant_.table.mix_values(instance_.get(), &step, v, o), "mix_values");
+}
+
 lra_cost Instance::cost(int64_t len) const {
   lra_cost out{};
   out.struct_size = sizeof(out);

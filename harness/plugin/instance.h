@@ -61,6 +61,8 @@ class Instance {
   void backward(const lra_step& step, const lra_real* dy, lra_real* dx, lra_real* const* dparams) const;
   void after_step(const lra_step& step, lra_real* const* buffers) const;  // nothing if the variant has none
   lra_cost cost(int64_t len) const;
+  // Throws Error(kUsage) where the variant has no values that could be replaced.
+  void mix_values(const lra_step& step, const lra_real* v, lra_real* o) const;
 
  private:
   struct Destroy {

@@ -156,6 +156,13 @@ Variant load(const std::string& path, const Descriptor& descriptor, const std::s
   v.causal = (v.table.flags & LRA_CAUSAL) != 0;
   v.bidirectional = (v.table.flags & LRA_BIDIRECTIONAL) != 0;
   v.own_positions = (v.table.flags & LRA_OWN_POSITIONS) != 0;
+  v.leaky_causal = (v.table.flags & LRA_LEAKY_CAUSAL) != 0;
+  v.row_stochastic = (v.table.flags & LRA_ROW_STOCHASTIC) != 0;
+  if (v.table.limits != nullptr) {
+    for (const auto& line : split(v.table.limits, '\n')) {
+      if (!line.empty()) v.limits.push_back(line);
+    }
+  }
   v.options = options_of(v.table);
   v.path = path;
   v.build = descriptor.build;

@@ -17,6 +17,9 @@ struct Variant {
   double time_exponent = 0, memory_exponent = 0;  // of N
   bool causal = false, bidirectional = false;     // what it can run
   bool own_positions = false;                     // the model adds no position embedding
+  // Claims that lra-check tests, see LRA_LEAKY_CAUSAL, LRA_ROW_STOCHASTIC and lra_plugin.limits.
+  bool leaky_causal = false, row_stochastic = false;
+  std::vector<std::string> limits;
   std::vector<OptionSpec> options;
   std::string path;   // of the library
   std::string build;  // "Release GNU 12.2.0": compiler and build type of the library

@@ -4,6 +4,7 @@
 #ifndef LRA_SDK_QKV_H
 #define LRA_SDK_QKV_H
 
+#include <algorithm>
 #include <string>
 
 #include "math/elementwise.h"
@@ -118,6 +119,8 @@ class Qkv {
     });
   }
 
+  int64_t inner() const { return wo_.weight.rows; }  // Q
+
   // The four linears of one sequence of N rows.
   Cost cost(int64_t len) const {
     const double forward = wq_.flops(len) + wk_.flops(len) + wv_.flops(len) + wo_.flops(len);
@@ -128,7 +131,8 @@ class Qkv {
 // A variant that is Qkv around an idea, which then is all there is to write:
 //   explicit Idea(Setup& setup)
 //   void forward(const Step& step, const Qkv& x) const       writes o from q, k, v
-//   void backward(const Step& step, const Qkv& x) const      writes dq, dk, dv from d_o
+//   void backward(const Step& step, const Qkv& x) const      writes dq, dk, dv from d_o; may take a third argument,
+//                                                            const Grads& grads, to add to its own parameters'
 //   Cost cost(int64_t len) const                             without the projections
 //   void after_step(const Step& step, Buffers buffers) const  only if it has buffers to move
 template <class Idea>
@@ -143,7 +147,11 @@ class QkvVariant {
   }
   void backward(const Step& step, const Real* dy, Real* dx, const Grads& grads) const {
     qkv_.output_backward(step, dy, grads);
-    idea_.backward(step, qkv_);
+    if constexpr (requires { idea_.backward(step, qkv_, grads); }) {
+      idea_.backward(step, qkv_, grads);
+    } else {
+      idea_.backward(step, qkv_);
+    }
     qkv_.project_backward(step, dx, grads);
   }
   Cost cost(int64_t len) const {
@@ -152,6 +160,13 @@ class QkvVariant {
   }
   void after_step(const Step& step, Buffers buffers) const requires HasAfterStep<Idea> {
     idea_.after_step(step, buffers);
+  }
+  void mix_values(const Step& step, const Real* v, Real* o) const {
+    const int64_t count = step.len * qkv_.inner();
+    qkv_.project(step);
+    std::copy(v, v + count, step[qkv_.v]);
+    idea_.forward(step, qkv_);
+    std::copy(step[qkv_.o], step[qkv_.o] + count, o);
   }
 
  private:

@@ -7,6 +7,7 @@
 //     void backward(const sdk::Step& step, const sdk::Real* dy, sdk::Real* dx, sdk::Grads grads) const;
 //     sdk::Cost cost(int64_t len) const;
 //     void after_step(const sdk::Step& step, sdk::Buffers buffers) const;               // only if buffers are moved
+//     void mix_values(const sdk::Step& step, const sdk::Real* v, sdk::Real* o) const;   // optional, see lra_plugin
 //   };
 //   constexpr sdk::Info kInfo{.id = "mine", ...};
 //   LRA_VARIANT(Mine, kInfo)
@@ -50,6 +51,7 @@ struct Info {
   double time_exponent, memory_exponent;
   uint32_t flags;  // LRA_CAUSAL | LRA_BIDIRECTIONAL | LRA_OWN_POSITIONS
   std::span<const lra_option> options = {};
+  const char* limits = "";  // settings that make it full softmax attention, one a line: "window={N}"
 };
 
 constexpr lra_option number(const char* name, const char* help, double value, double min, double max) {
@@ -348,6 +350,11 @@ concept HasAfterStep = requires(const V& v, const Step& step, Buffers buffers) {
   v.after_step(step, buffers);
 };
 
+template <class V>
+concept HasMixValues = requires(const V& v, const Step& step, const Real* in, Real* out) {
+  v.mix_values(step, in, out);
+};
+
 template <class V, const Info& info>
 struct Plugin {
   struct Instance {
@@ -402,6 +409,10 @@ struct Plugin {
                                lra_real* const* buffers) requires HasAfterStep<V> {
     return guard(self(p).host, [&] { self(p).variant.after_step(Step(self(p).host, step), Buffers(buffers)); });
   }
+  static lra_status mix_values(const lra_instance* p, const lra_step* step, const lra_real* v,
+                               lra_real* o) requires HasMixValues<V> {
+    return guard(self(p).host, [&] { self(p).variant.mix_values(Step(self(p).host, step), v, o); });
+  }
 
   static constexpr lra_plugin table() {
     lra_plugin t{};
@@ -428,6 +439,8 @@ struct Plugin {
     t.cost = cost;
     t.kernel_flops = math::kernel_flops;
     if constexpr (HasAfterStep<V>) t.after_step = after_step;
+    t.limits = info.limits;
+    if constexpr (HasMixValues<V>) t.mix_values = mix_values;
     return t;
   }
 };

@@ -58,7 +58,7 @@ TEST(Contract, ListsEveryFieldOfEveryStruct) {
 
 TEST(Contract, NamesItsVersion) {
   EXPECT_EQ(LRA_ABI_MAJOR, 1u);
-  EXPECT_EQ(LRA_ABI_MINOR, 0u);
+  EXPECT_EQ(LRA_ABI_MINOR, 1u);
 }
 
 }  // namespace

@@ -90,7 +90,7 @@ TEST(PluginRegistry, RefusesEachBadLibraryWithItsOwnSentence) {
       {"no_section", "not an attention variant"},
       {"wrong_magic", "descriptor is damaged"},
       {"wrong_major", "built for contract 2.0, this program has 1.0"},
-      {"newer_minor", "built for contract 1.1, this program has 1.0"},
+      {"newer_minor", "built for contract 1.2, this program has 1.1"},
       {"wrong_real", "computes with numbers of"},
       {"wrong_sanitizer", "built with sanitizer 'memory'"},
       {"bad_id", "'Bad-Id' is not made of"},
