@@ -169,6 +169,8 @@ typedef struct lra_param_spec {
    * qk_alignment = a makes it a * other + sqrt(1 - a^2) * its own draw. Keys declare it towards queries. */
   int32_t align_with;
   int32_t decay; /* 1: weight decay applies (matrices); 0: not (biases, gains) */
+  /* Since 1.1. 1: one array for all layers, which declare it by the same name and shape; trainable only. */
+  int32_t shared;
 } lra_param_spec;
 
 enum { LRA_SCRATCH_SHARED = 0, LRA_SCRATCH_PER_WORKER = 1 };

@@ -1,98 +1,21 @@
-// The encoder's memory plan and its forward and backward pass, one sequence at a time.
-//
-// Rows are handled in blocks that stay in cache. Inside a sequence, work is split only where the split cannot change a
-// bit: over rows of activations, over rows of a weight gradient; sums over rows run in one fixed order.
+// What the encoder is made of and where its numbers lie: parameters, position table, memory plan, seats, costs.
 #include "nn/encoder.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
-#include <limits>
+#include <set>
+#include <string>
 
-#include "blas/blas.h"
-#include "core/clock.h"
 #include "core/error.h"
-#include "core/plan.h"
-#include "core/rng.h"
-#include "math/elementwise.h"
+#include "nn/encoder_parts.h"
 
 namespace lra::nn {
 namespace {
 
-// Multiples of the register tile's rows, large enough to pay for packing a transposed weight.
-constexpr int64_t kRowBlock = 96;        // rows one worker takes at a time
-constexpr int64_t kBackwardBlock = 192;  // rows whose feed-forward gradients are summed at once
-constexpr int64_t kWeightBlock = 72;     // rows of a weight gradient one worker takes at a time
-
-// Sites of dropout within a layer; the embedding has one of its own.
-enum Site : uint64_t { kSiteEmbedding = 0, kSiteMixer = 1, kSiteHidden = 2, kSiteOutput = 3, kSites = 4 };
-
-std::size_t reals(int64_t count) { return aligned(static_cast<std::size_t>(count) * sizeof(Real)); }
-
-// C = A B, A B^T, ... with leading dimensions equal to widths.
-void multiply(int64_t m, int64_t n, int64_t k, const Real* a, math::Op op_a, const Real* b, math::Op op_b, Real* c,
-              Real beta, const Real* bias) {
-  blas::gemm({.m = m,
-              .n = n,
-              .k = k,
-              .a = a,
-              .lda = op_a == math::Op::kNone ? k : m,
-              .op_a = op_a,
-              .b = b,
-              .ldb = op_b == math::Op::kNone ? n : k,
-              .op_b = op_b,
-              .c = c,
-              .ldc = n,
-              .beta = beta,
-              .bias = bias});
-}
-
-}  // namespace
-
-struct Encoder::Layer {
-  std::unique_ptr<Mixer> mixer;
-  std::vector<int32_t> mixer_params;       // indices into parameters_
-  std::vector<std::size_t> mixer_saved;    // bytes
-  std::vector<std::size_t> mixer_scratch;  // bytes, per worker where per_worker
-  std::vector<bool> scratch_per_worker;
-  int64_t prefix = 0;
-  int32_t gain1 = -1, shift1 = -1, gain2 = -1, shift2 = -1, w1 = -1, b1 = -1, w2 = -1, b2 = -1;
-};
-
-// Where one sequence keeps what backward needs.
-struct Encoder::Pass {
-  struct LayerBlocks {
-    Real *x, *x1, *h, *mean1, *rstd1, *mean2, *rstd2;
-    std::vector<void*> mixer;
-  };
-  std::vector<LayerBlocks> layers;
-  Real *x_last = nullptr, *mean_last = nullptr, *rstd_last = nullptr;
-  int64_t rows = 0;
-
-  // What layer l hands on.
-  Real* x_after(std::size_t l) const { return l + 1 < layers.size() ? layers[l + 1].x : x_last; }
-};
-
-class Encoder::Seat {
- public:
-  const Real* values = nullptr;
-  Pass passes[2];
-  Example example;
-  Real *dx = nullptr, *dy = nullptr;  // [max_rows, D]; dy only with dropout
-  Real* rows_scratch = nullptr;       // forward: per worker; backward: one block
-  std::vector<void*> mixer_scratch;
-  std::vector<std::vector<const Real*>> mixer_params;  // per layer
-  std::vector<Real*> mixer_gradients;                  // of one layer, refilled per call
-  std::vector<std::vector<Real>> head;                 // inputs of each head layer, then the logits
-  std::vector<std::vector<Real>> head_gradients;
-  std::vector<Real> pooled, pooled_gradient;  // [parts, D]
-  double loss = 0;
-  double mixer_seconds = 0;
-
-  const Real* value(const Parameters& parameters, int32_t index) const { return parameters.value(index, values); }
-};
+// In front of the names of mixers' parameters that all layers share.
+const std::string kSharedPrefix = "layers.mixer.";
 
 // Records what one mixer declares.
 class LayerDeclarer : public Declarer {
@@ -109,11 +32,17 @@ class LayerDeclarer : public Declarer {
         prefix_count_(prefix_count) {}
 
   int32_t param(const lra_param_spec& spec) override {
-    const std::string name = prefix_ + spec.name;
-    for (const Parameter& other : parameters_.all()) {
-      if (other.name == name) throw Error(ErrorKind::kPlugin, fmt::format("{}: declared twice", name));
-    }
+    const bool shared = spec.shared != 0;
+    const std::string name = (shared ? kSharedPrefix : prefix_) + spec.name;
     const auto local = static_cast<int32_t>(params_.size());
+    for (std::size_t i = 0; i < parameters_.all().size(); ++i) {
+      const Parameter& other = parameters_.all()[i];
+      if (other.name != name) continue;
+      if (!shared || other.rows != spec.rows || other.cols != spec.cols)
+        throw Error(ErrorKind::kPlugin, fmt::format("{}: declared twice", name));
+      params_.push_back(static_cast<int32_t>(i));
+      return local;
+    }
     if (spec.rows < 1 || spec.cols < 1)
       throw Error(ErrorKind::kPlugin, fmt::format("{}: has no elements ({} x {})", name, spec.rows, spec.cols));
     if (spec.align_with >= local)
@@ -150,6 +79,8 @@ class LayerDeclarer : public Declarer {
   std::vector<bool>& per_worker_;
   int64_t& prefix_count_;
 };
+
+}  // namespace
 
 // ---- Declaration ----------------------------------------------------------------------------------------------
 
@@ -321,9 +252,14 @@ void Encoder::lay_out_memory(int inner_workers) {
   }
   mixer_scratch_ = scratch;
   saved_bytes_ = pass_bytes_ * (input_.pair ? 2 : 1);
-  const std::size_t forward_rows =
-      static_cast<std::size_t>(inner_workers) * reals(kRowBlock * (2 * model_.dim + model_.mlp));
-  const std::size_t backward_rows = reals(kBackwardBlock * (3 * model_.dim + 2 * model_.mlp));
+  row_width_ = 2 * model_.dim + model_.mlp;
+  int64_t backward_width = 3 * model_.dim + 2 * model_.mlp;
+  if (input_.next_token) {  // a normed row and its logits
+    row_width_ = std::max(row_width_, model_.dim + input_.classes);
+    backward_width = std::max(backward_width, model_.dim + input_.classes);
+  }
+  const std::size_t forward_rows = static_cast<std::size_t>(inner_workers) * reals(kRowBlock * row_width_);
+  const std::size_t backward_rows = reals(kBackwardBlock * backward_width);
   scratch_bytes_ = (model_.dropout > 0 ? 2 : 1) * activations + std::max(forward_rows, backward_rows);
   for (const std::size_t bytes : mixer_scratch_) scratch_bytes_ += bytes;
 }
@@ -375,385 +311,8 @@ std::shared_ptr<Encoder::Seat> Encoder::make_seat(const Real* values, void* save
   }
   seat->pooled.resize(static_cast<std::size_t>(parts * model_.dim));
   seat->pooled_gradient.resize(seat->pooled.size());
+  if (input_.next_token) seat->target_losses.resize(static_cast<std::size_t>(input_.max_len));
   return seat;
-}
-
-// ---- Forward -----------------------------------------------------------------------------------------------------
-
-Outcome Encoder::forward(Seat& seat, const Example& example) const {
-  seat.example = example;
-  seat.loss = 0;
-  const int parts = input_.pair ? 2 : 1;
-  for (int part = 0; part < parts; ++part) encode(seat, part, example);
-  Outcome outcome;
-  outcome.auxiliary = seat.loss;
-  outcome.loss = seat.loss + head(seat, example.label);
-  const auto scores = logits(seat);
-  outcome.predicted = static_cast<int32_t>(std::max_element(scores.begin(), scores.end()) - scores.begin());
-  outcome.correct = outcome.predicted == example.label;
-  return outcome;
-}
-
-void Encoder::encode(Seat& seat, int part, const Example& example) const {
-  Pass& pass = seat.passes[part];
-  const auto tokens = static_cast<int64_t>(example.parts[part].size());
-  LRA_ASSERT(tokens >= 1 && tokens <= input_.max_len);
-  pass.rows = tokens + prefix_;
-  embed(seat, pass, part, example);
-  for (std::size_t l = 0; l < layers_.size(); ++l) layer_forward(seat, pass, part, l);
-  pool(seat, pass, part);
-}
-
-void Encoder::embed(Seat& seat, const Pass& pass, int part, const Example& example) const {
-  const int64_t dim = model_.dim;
-  Real* x = pass.layers.empty() ? pass.x_last : pass.layers[0].x;
-  const Real* table = seat.value(parameters_, tokens_);
-  const std::span<const uint16_t> tokens = example.parts[part];
-  workers_.for_chunks(pass.rows, 4 * kRowBlock, [&](int64_t begin, int64_t end, int) {
-    for (int64_t r = begin; r < end; ++r) {
-      Real* out = x + r * dim;
-      const Real* from = nullptr;
-      int64_t position = r - (prefix_ - model_.cls_rows());  // the mixer's own rows have none
-      if (r < model_.cls_rows()) {
-        from = seat.value(parameters_, cls_);
-        position = 0;
-      } else if (r < prefix_) {
-        from = seat.value(parameters_, prefix_rows_) + (r - model_.cls_rows()) * dim;
-        position = -1;
-      } else {
-        const uint16_t token = tokens[static_cast<std::size_t>(r - prefix_)];
-        LRA_ASSERT(token < input_.vocab);
-        from = table + token * dim;
-      }
-      if (position < 0 || !add_positions_ || model_.positions == Positions::kNone) {
-        std::memcpy(out, from, static_cast<std::size_t>(dim) * sizeof(Real));
-      } else if (!positions_.empty()) {
-        math::add(dim, from, positions_.data() + position * dim, out);
-      } else if (model_.positions == Positions::kLearned) {
-        math::add(dim, from, seat.value(parameters_, position_rows_) + position * dim, out);
-      } else {
-        math::add(dim / 2, from, seat.value(parameters_, position_rows_) + position / axial_width_ * (dim / 2), out);
-        math::add(dim / 2, from + dim / 2,
-                  seat.value(parameters_, position_columns_) + position % axial_width_ * (dim / 2), out + dim / 2);
-      }
-    }
-    drop(seat, part, kSiteEmbedding, begin, end - begin, dim, x + begin * dim);
-  });
-}
-
-void Encoder::drop(const Seat& seat, int part, uint64_t site, int64_t first_row, int64_t rows, int64_t width,
-                   Real* x) const {
-  if (model_.dropout == 0 || !seat.example.training) return;
-  const uint64_t key =
-      key_of({seed_, name_key("dropout"), seat.example.step, seat.example.number, static_cast<uint64_t>(part), site});
-  math::dropout(rows * width, x, model_.dropout, key, static_cast<uint64_t>(first_row * width));
-}
-
-lra_step Encoder::mixer_step(const Seat& seat, const Pass& pass, std::size_t l, const Real* x) const {
-  lra_step step{};
-  step.struct_size = sizeof(step);
-  step.len = pass.rows;
-  step.prefix = prefix_;
-  step.x = x;
-  step.params = seat.mixer_params[l].data();
-  step.saved = pass.layers[l].mixer.data();
-  step.scratch = seat.mixer_scratch.data();
-  step.training = seat.example.training ? 1 : 0;
-  step.step = seat.example.step;
-  step.example = seat.example.number;
-  return step;
-}
-
-void Encoder::layer_forward(Seat& seat, Pass& pass, int part, std::size_t l) const {
-  const Layer& layer = layers_[l];
-  const Pass::LayerBlocks& saved = pass.layers[l];
-  const int64_t rows = pass.rows;
-  const int64_t dim = model_.dim;
-  const int64_t mlp = model_.mlp;
-  const auto eps = static_cast<Real>(model_.norm_eps);
-  const auto site = [l](uint64_t s) { return kSites * (l + 1) + s; };
-  const auto value = [&](int32_t index) { return seat.value(parameters_, index); };
-  Real* next = pass.x_after(l);
-  Real* normed_rows = next;  // LN(x) is dead before the next layer's input is written over it
-
-  workers_.for_chunks(rows, kRowBlock, [&](int64_t begin, int64_t end, int) {
-    math::layer_norm(end - begin, dim, saved.x + begin * dim, value(layer.gain1), value(layer.shift1), eps,
-                     normed_rows + begin * dim, saved.mean1 + begin, saved.rstd1 + begin);
-  });
-  Real auxiliary = 0;
-  const double start = wall_seconds();
-  layer.mixer->forward(mixer_step(seat, pass, l, normed_rows), saved.x1, &auxiliary);
-  seat.mixer_seconds += wall_seconds() - start;
-  seat.loss += static_cast<double>(auxiliary);
-
-  workers_.for_chunks(rows, kRowBlock, [&](int64_t begin, int64_t end, int worker) {
-    const int64_t count = end - begin;
-    Real* normed = seat.rows_scratch + worker * kRowBlock * (2 * dim + mlp);
-    Real* out = normed + kRowBlock * dim;
-    Real* hidden = out + kRowBlock * dim;
-    Real* x1 = saved.x1 + begin * dim;
-    Real* h = saved.h + begin * mlp;
-    drop(seat, part, site(kSiteMixer), begin, count, dim, x1);
-    math::add(count * dim, saved.x + begin * dim, x1, x1);  // x' = x + mix(LN(x))
-    math::layer_norm(count, dim, x1, value(layer.gain2), value(layer.shift2), eps, normed, saved.mean2 + begin,
-                     saved.rstd2 + begin);
-    multiply(count, mlp, dim, normed, math::Op::kNone, value(layer.w1), math::Op::kNone, h, 0,
-             value(layer.b1));  // h = W1 LN(x')
-    math::gelu(count * mlp, h, hidden,
-               model_.activation == Activation::kGeluTanh ? math::Gelu::kTanh : math::Gelu::kErf);
-    drop(seat, part, site(kSiteHidden), begin, count, mlp, hidden);
-    multiply(count, dim, mlp, hidden, math::Op::kNone, value(layer.w2), math::Op::kNone, out, 0, value(layer.b2));
-    drop(seat, part, site(kSiteOutput), begin, count, dim, out);
-    math::add(count * dim, x1, out, next + begin * dim);  // x'' = x' + W2 gelu(h)
-  });
-}
-
-void Encoder::pool(Seat& seat, const Pass& pass, int part) const {
-  const int64_t dim = model_.dim;
-  const int64_t first = model_.pool == Pool::kMean ? prefix_ : model_.pool == Pool::kCls ? 0 : pass.rows - 1;
-  const int64_t last = model_.pool == Pool::kCls ? 1 : pass.rows;
-  Real* pooled = seat.pooled.data() + part * dim;
-  std::fill(pooled, pooled + dim, Real{0});
-  for (int64_t begin = first; begin < last; begin += kRowBlock) {
-    const int64_t count = std::min(kRowBlock, last - begin);
-    math::layer_norm(count, dim, pass.x_last + begin * dim, seat.value(parameters_, final_gain_),
-                     seat.value(parameters_, final_shift_), static_cast<Real>(model_.norm_eps), seat.rows_scratch,
-                     pass.mean_last + begin, pass.rstd_last + begin);
-    math::column_sums(count, dim, seat.rows_scratch, dim, pooled);
-  }
-  math::scale(dim, Real{1} / static_cast<Real>(last - first), pooled);
-}
-
-double Encoder::head(Seat& seat, int32_t label) const {
-  const auto dim = static_cast<std::size_t>(model_.dim);
-  std::vector<Real>& in = seat.head[0];
-  std::copy(seat.pooled.begin(), seat.pooled.end(), in.begin());  // [a] or [a, b]
-  if (input_.pair && model_.interaction == Interaction::kNli) {
-    for (std::size_t c = 0; c < dim; ++c) {
-      in[2 * dim + c] = seat.pooled[c] * seat.pooled[dim + c];
-      in[3 * dim + c] = seat.pooled[c] - seat.pooled[dim + c];
-    }
-  }
-  for (std::size_t i = 0; i < head_weights_.size(); ++i) {
-    multiply(1, head_widths_[i + 1], head_widths_[i], seat.head[i].data(), math::Op::kNone,
-             seat.value(parameters_, head_weights_[i]), math::Op::kNone, seat.head[i + 1].data(), 0,
-             seat.value(parameters_, head_biases_[i]));
-    if (i + 1 == head_weights_.size()) break;
-    for (Real& unit : seat.head[i + 1]) unit = std::max(unit, Real{0});
-  }
-  const std::vector<Real>& scores = seat.head.back();
-  LRA_ASSERT(label >= 0 && label < input_.classes);
-  const auto largest = static_cast<double>(*std::max_element(scores.begin(), scores.end()));
-  double sum = 0;
-  for (const Real score : scores) sum += std::exp(static_cast<double>(score) - largest);
-  const double log_sum = largest + std::log(sum);
-  for (std::size_t c = 0; c < scores.size(); ++c) {
-    const double p = std::exp(static_cast<double>(scores[c]) - log_sum);
-    seat.head_gradients.back()[c] = static_cast<Real>(p - (static_cast<int32_t>(c) == label ? 1.0 : 0.0));
-  }
-  return log_sum - static_cast<double>(scores[static_cast<std::size_t>(label)]);
-}
-
-std::span<const Real> Encoder::logits(const Seat& seat) const { return seat.head.back(); }
-
-double Encoder::take_mixer_seconds(Seat& seat) { return std::exchange(seat.mixer_seconds, 0.0); }
-
-// ---- Backward ----------------------------------------------------------------------------------------------------
-
-void Encoder::backward(Seat& seat, Real* gradients) const {
-  LRA_ASSERT(seat.example.training);
-  head_backward(seat, gradients);
-  const int parts = input_.pair ? 2 : 1;
-  for (int part = parts - 1; part >= 0; --part) encode_backward(seat, part, gradients);
-}
-
-void Encoder::head_backward(Seat& seat, Real* gradients) const {
-  for (std::size_t i = head_weights_.size(); i-- > 0;) {
-    const std::vector<Real>& out = seat.head_gradients[i + 1];
-    const int64_t in_width = head_widths_[i];
-    const int64_t out_width = head_widths_[i + 1];
-    multiply(in_width, out_width, 1, seat.head[i].data(), math::Op::kTranspose, out.data(), math::Op::kNone,
-             parameters_.gradient(head_weights_[i], gradients), 1, nullptr);
-    math::axpy(out_width, Real{1}, out.data(), parameters_.gradient(head_biases_[i], gradients));
-    multiply(1, in_width, out_width, out.data(), math::Op::kNone, seat.value(parameters_, head_weights_[i]),
-             math::Op::kTranspose, seat.head_gradients[i].data(), 0, nullptr);
-    if (i == 0) break;
-    for (std::size_t c = 0; c < seat.head[i].size(); ++c) {
-      if (seat.head[i][c] <= 0) seat.head_gradients[i][c] = 0;
-    }
-  }
-  const auto dim = static_cast<std::size_t>(model_.dim);
-  const std::vector<Real>& d = seat.head_gradients[0];
-  std::copy(d.begin(), d.begin() + static_cast<std::ptrdiff_t>(seat.pooled.size()), seat.pooled_gradient.begin());
-  if (input_.pair && model_.interaction == Interaction::kNli) {
-    for (std::size_t c = 0; c < dim; ++c) {
-      seat.pooled_gradient[c] += d[2 * dim + c] * seat.pooled[dim + c] + d[3 * dim + c];
-      seat.pooled_gradient[dim + c] += d[2 * dim + c] * seat.pooled[c] - d[3 * dim + c];
-    }
-  }
-}
-
-void Encoder::encode_backward(Seat& seat, int part, Real* gradients) const {
-  Pass& pass = seat.passes[part];
-  pool_backward(seat, pass, part, seat.dx, gradients);
-  for (std::size_t l = layers_.size(); l-- > 0;) layer_backward(seat, pass, part, l, seat.dx, gradients);
-  embed_backward(seat, pass, part, seat.dx, gradients);
-}
-
-void Encoder::pool_backward(Seat& seat, const Pass& pass, int part, Real* dx, Real* gradients) const {
-  const int64_t dim = model_.dim;
-  const int64_t first = model_.pool == Pool::kMean ? prefix_ : model_.pool == Pool::kCls ? 0 : pass.rows - 1;
-  const int64_t last = model_.pool == Pool::kCls ? 1 : pass.rows;
-  std::memset(dx, 0, static_cast<std::size_t>(pass.rows * dim) * sizeof(Real));
-  Real* pooled = seat.pooled_gradient.data() + part * dim;
-  math::scale(dim, Real{1} / static_cast<Real>(last - first), pooled);
-  for (int64_t r = first; r < last; ++r)
-    std::memcpy(dx + r * dim, pooled, static_cast<std::size_t>(dim) * sizeof(Real));
-  math::layer_norm_backward(last - first, dim, pass.x_last + first * dim, seat.value(parameters_, final_gain_),
-                            pass.mean_last + first, pass.rstd_last + first, dx + first * dim, dx + first * dim,
-                            parameters_.gradient(final_gain_, gradients),
-                            parameters_.gradient(final_shift_, gradients));
-}
-
-void Encoder::layer_backward(Seat& seat, Pass& pass, int part, std::size_t l, Real* dx, Real* gradients) const {
-  const Layer& layer = layers_[l];
-  const Pass::LayerBlocks& saved = pass.layers[l];
-  const int64_t rows = pass.rows;
-  const int64_t dim = model_.dim;
-  const auto value = [&](int32_t index) { return seat.value(parameters_, index); };
-  feed_forward_backward(seat, pass, part, l, dx, gradients);  // dx is now the gradient of x'
-
-  const Real* dy = dx;
-  if (model_.dropout > 0) {
-    std::memcpy(seat.dy, dx, static_cast<std::size_t>(rows * dim) * sizeof(Real));
-    drop(seat, part, kSites * (l + 1) + kSiteMixer, 0, rows, dim, seat.dy);
-    dy = seat.dy;
-  }
-  // Two saved blocks are dead by now: the next layer's input, and x' of this one.
-  Real* normed_rows = pass.x_after(l);
-  Real* dn_rows = saved.x1;
-  workers_.for_chunks(rows, kRowBlock, [&](int64_t begin, int64_t end, int) {
-    math::layer_norm(end - begin, dim, saved.x + begin * dim, value(layer.gain1), value(layer.shift1),
-                     static_cast<Real>(model_.norm_eps), normed_rows + begin * dim, saved.mean1 + begin,
-                     saved.rstd1 + begin);
-  });
-  for (std::size_t i = 0; i < layer.mixer_params.size(); ++i) {
-    const int32_t index = layer.mixer_params[i];
-    seat.mixer_gradients[i] = parameters_.at(index).has_gradient() ? parameters_.gradient(index, gradients) : nullptr;
-  }
-  const double start = wall_seconds();
-  layer.mixer->backward(mixer_step(seat, pass, l, normed_rows), dy, dn_rows, seat.mixer_gradients.data());
-  seat.mixer_seconds += wall_seconds() - start;
-  // dx = dx' + LN'(dn), in cache-sized blocks; the gains' gradients are summed in row order.
-  for (int64_t begin = 0; begin < rows; begin += kBackwardBlock) {
-    const int64_t count = std::min(kBackwardBlock, rows - begin);
-    Real* dn = dn_rows + begin * dim;
-    math::layer_norm_backward(count, dim, saved.x + begin * dim, value(layer.gain1), saved.mean1 + begin,
-                              saved.rstd1 + begin, dn, dn, parameters_.gradient(layer.gain1, gradients),
-                              parameters_.gradient(layer.shift1, gradients));
-    math::add(count * dim, dx + begin * dim, dn, dx + begin * dim);
-  }
-}
-
-void Encoder::feed_forward_backward(Seat& seat, const Pass& pass, int part, std::size_t l, Real* dx,
-                                    Real* gradients) const {
-  const Layer& layer = layers_[l];
-  const Pass::LayerBlocks& saved = pass.layers[l];
-  const int64_t dim = model_.dim;
-  const int64_t mlp = model_.mlp;
-  const auto form = model_.activation == Activation::kGeluTanh ? math::Gelu::kTanh : math::Gelu::kErf;
-  const auto site = [l](uint64_t s) { return kSites * (l + 1) + s; };
-  const auto value = [&](int32_t index) { return seat.value(parameters_, index); };
-  const auto gradient = [&](int32_t index) { return parameters_.gradient(index, gradients); };
-  Real* normed = seat.rows_scratch;             // [block, D]
-  Real* d_out = normed + kBackwardBlock * dim;  // [block, D]
-  Real* dn = d_out + kBackwardBlock * dim;      // [block, D]
-  Real* hidden = dn + kBackwardBlock * dim;     // [block, M]
-  Real* dh = hidden + kBackwardBlock * mlp;     // [block, M]
-
-  for (int64_t block = 0; block < pass.rows; block += kBackwardBlock) {
-    const int64_t rows = std::min(kBackwardBlock, pass.rows - block);
-    workers_.for_chunks(rows, kRowBlock, [&](int64_t begin, int64_t end, int) {
-      const int64_t count = end - begin;
-      const int64_t row = block + begin;
-      const Real* h = saved.h + row * mlp;
-      Real* g = hidden + begin * mlp;
-      Real* dg = dh + begin * mlp;
-      Real* df = d_out + begin * dim;
-      math::layer_norm(count, dim, saved.x1 + row * dim, value(layer.gain2), value(layer.shift2),
-                       static_cast<Real>(model_.norm_eps), normed + begin * dim, saved.mean2 + row, saved.rstd2 + row);
-      math::gelu(count * mlp, h, g, form);
-      drop(seat, part, site(kSiteHidden), row, count, mlp, g);
-      std::memcpy(df, dx + row * dim, static_cast<std::size_t>(count * dim) * sizeof(Real));
-      drop(seat, part, site(kSiteOutput), row, count, dim, df);
-      multiply(count, mlp, dim, df, math::Op::kNone, value(layer.w2), math::Op::kTranspose, dg, 0,
-               nullptr);  // dg = df W2^T
-      drop(seat, part, site(kSiteHidden), row, count, mlp, dg);
-      math::gelu_backward(count * mlp, h, dg, dg, form);  // dh = dg gelu'(h)
-      multiply(count, dim, mlp, dg, math::Op::kNone, value(layer.w1), math::Op::kTranspose, dn + begin * dim, 0,
-               nullptr);  // dn = dh W1^T
-    });
-    // Weight gradients: each worker owns some rows of the result and sums over the block's rows in order.
-    workers_.for_chunks(mlp, kWeightBlock, [&](int64_t begin, int64_t end, int) {
-      blas::gemm({.m = end - begin,
-                  .n = dim,
-                  .k = rows,
-                  .a = hidden + begin,
-                  .lda = mlp,
-                  .op_a = math::Op::kTranspose,
-                  .b = d_out,
-                  .ldb = dim,
-                  .c = gradient(layer.w2) + begin * dim,
-                  .ldc = dim,
-                  .beta = 1});  // dW2 += g^T df
-    });
-    workers_.for_chunks(dim, kWeightBlock, [&](int64_t begin, int64_t end, int) {
-      blas::gemm({.m = end - begin,
-                  .n = mlp,
-                  .k = rows,
-                  .a = normed + begin,
-                  .lda = dim,
-                  .op_a = math::Op::kTranspose,
-                  .b = dh,
-                  .ldb = mlp,
-                  .c = gradient(layer.w1) + begin * mlp,
-                  .ldc = mlp,
-                  .beta = 1});  // dW1 += n^T dh
-    });
-    math::column_sums(rows, dim, d_out, dim, gradient(layer.b2));
-    math::column_sums(rows, mlp, dh, mlp, gradient(layer.b1));
-    math::layer_norm_backward(rows, dim, saved.x1 + block * dim, value(layer.gain2), saved.mean2 + block,
-                              saved.rstd2 + block, dn, dn, gradient(layer.gain2), gradient(layer.shift2));
-    math::add(rows * dim, dx + block * dim, dn, dx + block * dim);  // dx' = dx'' + LN'(dn)
-  }
-}
-
-void Encoder::embed_backward(Seat& seat, const Pass& pass, int part, Real* dx, Real* gradients) const {
-  const int64_t dim = model_.dim;
-  drop(seat, part, kSiteEmbedding, 0, pass.rows, dim, dx);
-  Real* table = parameters_.gradient(tokens_, gradients);
-  for (int64_t r = 0; r < pass.rows; ++r) {
-    const Real* d = dx + r * dim;
-    int64_t position = r - (prefix_ - model_.cls_rows());
-    if (r < model_.cls_rows()) {
-      math::axpy(dim, Real{1}, d, parameters_.gradient(cls_, gradients));
-      position = 0;
-    } else if (r < prefix_) {
-      math::axpy(dim, Real{1}, d, parameters_.gradient(prefix_rows_, gradients) + (r - model_.cls_rows()) * dim);
-      position = -1;
-    } else {
-      math::axpy(dim, Real{1}, d, table + seat.example.parts[part][static_cast<std::size_t>(r - prefix_)] * dim);
-    }
-    if (position < 0 || position_rows_ < 0) continue;
-    if (model_.positions == Positions::kLearned) {
-      math::axpy(dim, Real{1}, d, parameters_.gradient(position_rows_, gradients) + position * dim);
-    } else {
-      math::axpy(dim / 2, Real{1}, d,
-                 parameters_.gradient(position_rows_, gradients) + position / axial_width_ * (dim / 2));
-      math::axpy(dim / 2, Real{1}, d + dim / 2,
-                 parameters_.gradient(position_columns_, gradients) + position % axial_width_ * (dim / 2));
-    }
-  }
 }
 
 // ---- Around the pass ---------------------------------------------------------------------------------------------
@@ -786,11 +345,11 @@ void Encoder::after_step(uint64_t step, Real* values, const Real* gradients) con
 uint64_t Encoder::kernel_flops() const { return blas::flops() + mixer_kernel_flops_(); }
 
 int64_t Encoder::mixer_parameters() const {
+  std::set<int32_t> mixers;  // once, where layers share
+  for (const Layer& layer : layers_) mixers.insert(layer.mixer_params.begin(), layer.mixer_params.end());
   int64_t count = 0;
-  for (const Layer& layer : layers_) {
-    for (const int32_t index : layer.mixer_params) {
-      if (parameters_.at(index).kind == LRA_PARAM_TRAINABLE) count += parameters_.at(index).size();
-    }
+  for (const int32_t index : mixers) {
+    if (parameters_.at(index).kind == LRA_PARAM_TRAINABLE) count += parameters_.at(index).size();
   }
   return count;
 }
@@ -807,24 +366,28 @@ lra_cost Encoder::mixer_cost(int64_t tokens) const {
   return sum;
 }
 
+double Encoder::head_flops(int64_t tokens) const {
+  // The head is shared by the parts of a pair.
+  const double times = input_.next_token ? static_cast<double>(tokens - 1) : input_.pair ? 0.5 : 1;
+  double flops = 0;
+  for (std::size_t i = 0; i + 1 < head_widths_.size(); ++i)
+    flops += 2.0 * times * static_cast<double>(head_widths_[i] * head_widths_[i + 1]);
+  return flops;
+}
+
 double Encoder::forward_flops(int64_t tokens) const {
   const auto n = static_cast<double>(rows(tokens));
   double flops = mixer_cost(tokens).forward_flops;
   flops += static_cast<double>(model_.layers) * 4.0 * n * static_cast<double>(model_.dim * model_.mlp);
-  const double parts = input_.pair ? 2 : 1;  // the head is shared by the parts of a pair
-  for (std::size_t i = 0; i + 1 < head_widths_.size(); ++i)
-    flops += 2.0 * static_cast<double>(head_widths_[i] * head_widths_[i + 1]) / parts;
-  return flops;
+  return flops + head_flops(tokens);
 }
 
 double Encoder::backward_flops(int64_t tokens) const {
   const auto n = static_cast<double>(rows(tokens));
   double flops = mixer_cost(tokens).backward_flops;
   flops += static_cast<double>(model_.layers) * 8.0 * n * static_cast<double>(model_.dim * model_.mlp);
-  const double parts = input_.pair ? 2 : 1;
-  for (std::size_t i = 0; i + 1 < head_widths_.size(); ++i)
-    flops += 4.0 * static_cast<double>(head_widths_[i] * head_widths_[i + 1]) / parts;
-  return flops;
+  // Logits of rows are computed again.
+  return flops + (input_.next_token ? 3 : 2) * head_flops(tokens);
 }
 
 }  // namespace lra::nn

@@ -4,6 +4,7 @@
 //   x_l' = x_l + mix(LN(x_l))
 //   x_{l+1} = x_l' + W2 gelu(W1 LN(x_l') + b1) + b2
 //   z = pool(LN(x_L));  logits = head(z);  loss = cross-entropy + the mixers' auxiliary losses
+// Of a task of next tokens every row has logits, head(LN(x_L)), and the loss is the mean over rows.
 // One sequence at a time, its true length, no padding. Dropout sits after the embedding, the mixer and both
 // feed-forward layers.
 #ifndef LRA_NN_ENCODER_H
@@ -32,10 +33,10 @@ struct Example {
 };
 
 struct Outcome {
-  double loss = 0;  // cross-entropy plus auxiliary losses
+  double loss = 0;  // cross-entropy, the mean over targets, plus auxiliary losses
   double auxiliary = 0;
-  int32_t predicted = 0;
-  bool correct = false;
+  int64_t targets = 1;  // 1 label, or one for each row
+  int64_t hits = 0;     // targets that were predicted
 };
 
 class Encoder {
@@ -67,8 +68,10 @@ class Encoder {
   // Of the seat's last forward, which must have been a training one; once, because saved blocks are written over as
   // they become dead. gradients: Parameters::gradients_size(), +=.
   void backward(Seat& seat, Real* gradients) const;
-  // Logits of the last forward, [classes].
+  // Logits of the last forward, [classes]. Not of a task of next tokens.
   std::span<const Real> logits(const Seat& seat) const;
+  // Cross-entropy of each target of the last forward, in nats. Of a task of next tokens: [tokens - 1]; else empty.
+  std::span<const Real> target_losses(const Seat& seat) const;
   // Seconds spent inside mixers since the seat was made or last asked.
   static double take_mixer_seconds(Seat& seat);
 
@@ -81,12 +84,14 @@ class Encoder {
   double forward_flops(int64_t tokens) const;
   double backward_flops(int64_t tokens) const;
   lra_cost mixer_cost(int64_t tokens) const;  // summed over layers
-  int64_t rows(int64_t tokens) const { return tokens + prefix_; }
+  // Rows that a sequence of so many tokens has inside; of next tokens, the last one is only a target.
+  int64_t rows(int64_t tokens) const { return tokens + prefix_ - (input_.next_token ? 1 : 0); }
 
  private:
   struct Layer;
   struct Pass;  // where the saved blocks of one sequence lie
 
+  double head_flops(int64_t tokens) const;  // one product of each head layer
   void declare_model();
   void declare_layers(const MixerSource& mixers, int inner_workers);
   void make_position_table();
@@ -103,6 +108,12 @@ class Encoder {
   void pool(Seat& seat, const Pass& pass, int part) const;
   void pool_backward(Seat& seat, const Pass& pass, int part, Real* dx, Real* gradients) const;
   double head(Seat& seat, int32_t label) const;
+  void next_tokens(Seat& seat, Outcome& outcome) const;
+  void next_tokens_backward(Seat& seat, Real* dx, Real* gradients) const;
+  // Logits of rows [row, row + rows): normed [rows, D] and scores [rows, classes] are written.
+  void row_scores(Seat& seat, int64_t row, int64_t rows, Real* normed, Real* scores) const;
+  // Row r of the sequence predicts this token.
+  uint16_t target(const Seat& seat, int64_t row) const;
   void head_backward(Seat& seat, Real* gradients) const;
   void drop(const Seat& seat, int part, uint64_t site, int64_t first_row, int64_t rows, int64_t width, Real* x) const;
   lra_step mixer_step(const Seat& seat, const Pass& pass, std::size_t l, const Real* x) const;
@@ -124,6 +135,7 @@ class Encoder {
   std::vector<int64_t> head_widths_;  // in, hidden ..., classes
   std::vector<int32_t> head_weights_, head_biases_;
   std::vector<std::size_t> mixer_scratch_;  // bytes of each scratch index of layer 0; layers agree or take the larger
+  int64_t row_width_ = 0;                   // scratch elements of one row in forward
   std::size_t saved_bytes_ = 0, scratch_bytes_ = 0, pass_bytes_ = 0;
 };
 

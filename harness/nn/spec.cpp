@@ -64,6 +64,11 @@ void validate(const ModelSpec& m, const Input& input) {
   }
   if (m.positions == Positions::kAxial)
     require(m.dim % 2 == 0, fmt::format("positions axial needs an even dim, not {}", m.dim));
+  if (input.next_token) {
+    require(m.causal, "a task of next tokens needs causal attention; set causal=true");
+    require(m.head == Head::kLinear, "a task of next tokens has a linear head for each row; choose head=linear");
+    require(m.pool != Pool::kCls, "a task of next tokens has nothing to pool; choose pool=mean");
+  }
   require(!(m.causal && m.pool == Pool::kCls),
           "pool cls stands in front and sees nothing under causal attention; choose mean or last");
 }

@@ -14,6 +14,7 @@ struct Input {
   int64_t max_len = 0;            // tokens of one sequence at most
   int64_t height = 0, width = 0;  // > 0: an image, row by row
   bool pair = false;              // an example is two sequences, encoded by the same weights
+  bool next_token = false;        // every row predicts the token after it; classes = vocab, there is no label
 };
 
 enum class Positions { kLearned, kSinusoidal, kSinusoidal2d, kAxial, kNone };

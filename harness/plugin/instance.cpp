@@ -61,8 +61,12 @@ class Recorder {
                                   spec.align_with));
       }
     }
+    const bool shared = spec.struct_size > offsetof(lra_param_spec, shared) && spec.shared != 0;
+    if (shared && (spec.kind != LRA_PARAM_TRAINABLE || spec.align_with >= 0)) {
+      return refuse(fmt::format("parameter '{}' is shared by the layers but is no plain trainable one", name));
+    }
     out_.params.push_back({name, spec.rows, spec.cols, spec.kind, spec.init, spec.init_scale,
-                           std::max(spec.align_with, -1), spec.decay != 0});
+                           std::max(spec.align_with, -1), spec.decay != 0, shared});
     return int32_t(out_.params.size()) - 1;
   }
 

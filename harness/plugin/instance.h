@@ -29,6 +29,7 @@ struct DeclaredParam {
   double init_scale = 0;
   int32_t align_with = -1;
   bool decay = false;
+  bool shared = false;  // with the other layers
 };
 
 struct DeclaredBlock {

@@ -34,7 +34,8 @@ class VariantMixer : public nn::Mixer {
                       .init = p.init,
                       .init_scale = p.init_scale,
                       .align_with = p.align_with,
-                      .decay = p.decay ? 1 : 0});
+                      .decay = p.decay ? 1 : 0,
+                      .shared = p.shared ? 1 : 0});
     }
     for (const DeclaredBlock& block : own.saved) declarer.saved(block.name, block.bytes);
     for (const DeclaredBlock& block : own.scratch) declarer.scratch(block.name, block.bytes, block.per_worker);

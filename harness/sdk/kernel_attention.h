@@ -16,24 +16,34 @@ class KernelAttention {
   using Map = math::FeatureMap<Real>;
 
   // map: read for its sizes only; forward and backward are given one with its numbers bound. eps: added to the
-  // denominator. Declares "sums" (saved) and "tiles" (scratch).
-  KernelAttention(Setup& setup, const Map& map, Real eps)
-      : heads_(setup.heads), head_dim_(setup.head_dim), causal_(setup.causal), eps_(eps) {
+  // denominator; least: see math::FeatureAttention. Declares "sums" (saved) and "tiles" (scratch).
+  KernelAttention(Setup& setup, const Map& map, Real eps, Real least = 0)
+      : heads_(setup.heads), head_dim_(setup.head_dim), causal_(setup.causal), eps_(eps), least_(least) {
     state_stride_ = math::feature_state_elements<Real>(setup.max_len, head_dim_, map.features(), causal_);
     state_ = setup.saved("sums", heads_ * state_stride_);
     tiles_ = setup.scratch_per_worker<std::byte>("tiles",
                                                  int64_t(math::feature_attention_scratch(shape(setup.max_len, map))));
   }
 
-  // o from q, k, v; split over heads, all with the same map.
+  // o from q, k, v; split over heads. One map for all heads, or map_of(head) for each.
   void forward(const Step& step, const Qkv& x, const Map& map) const {
+    forward_each(step, x, [&](int64_t) -> const Map& { return map; });
+  }
+  template <class MapOf>
+  void forward_each(const Step& step, const Qkv& x, MapOf&& map_of) const {
     step.host.parallel_for(heads_, 1, [&](int64_t head, int64_t, int32_t worker) {
+      const auto& map = map_of(head);
       math::feature_attention_forward(bind(step, x, map, head), step.at(tiles_, worker));
     });
   }
   // dq, dk, dv from d_o.
   void backward(const Step& step, const Qkv& x, const Map& map) const {
+    backward_each(step, x, [&](int64_t) -> const Map& { return map; });
+  }
+  template <class MapOf>
+  void backward_each(const Step& step, const Qkv& x, MapOf&& map_of) const {
     step.host.parallel_for(heads_, 1, [&](int64_t head, int64_t, int32_t worker) {
+      const auto& map = map_of(head);
       auto a = bind(step, x, map, head);
       a.d_o = step[x.d_o] + head * head_dim_;
       a.dq = step[x.dq] + head * head_dim_;
@@ -57,6 +67,7 @@ class KernelAttention {
     a.head_dim = head_dim_;
     a.causal = causal_;
     a.eps = eps_;
+    a.least = least_;
     a.map = &map;
     return a;
   }
@@ -73,7 +84,7 @@ class KernelAttention {
 
   int64_t heads_, head_dim_;
   bool causal_;
-  Real eps_;
+  Real eps_, least_;
   int64_t state_stride_;
   Saved<> state_;
   WorkerScratch<std::byte> tiles_;

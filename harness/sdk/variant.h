@@ -191,6 +191,7 @@ struct Init {
   int32_t init = LRA_INIT_LINEAR;
   double scale = 0;              // of LRA_INIT_NORMAL (std) and LRA_INIT_UNIFORM (half width)
   const Param* align = nullptr;  // keys towards queries, see lra_param_spec.align_with
+  bool shared = false;           // one array for all layers, see lra_param_spec.shared
 };
 
 // What the host tells a variant, and where it declares its memory. Lives during the constructor only.
@@ -261,7 +262,7 @@ class Setup {
  private:
   Param declare_param(const char* name, int64_t rows, int64_t cols, int32_t kind, const Init& init) {
     const int32_t align = init.align ? init.align->index : -1;
-    const lra_param_spec spec{sizeof(spec), name, rows, cols, kind, init.init, init.scale, align, rows > 1};
+    const lra_param_spec spec{sizeof(spec), name, rows, cols, kind, init.init, init.scale, align, rows > 1, init.shared};
     return {checked(declare_->param(declare_->ctx, &spec)), rows, cols};
   }
   // The host has said what was wrong; an empty message leaves its sentence standing.

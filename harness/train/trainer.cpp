@@ -5,6 +5,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <numeric>
@@ -45,8 +47,60 @@ Crew Crew::choose(const TrainSpec& train, int threads) {
 // What one lane found in its examples.
 struct Trainer::Lane {
   double loss = 0, auxiliary = 0;
-  int64_t correct = 0, tokens = 0;
+  int64_t hits = 0, targets = 0, tokens = 0;
 };
+
+namespace {
+
+// What an evaluation adds up, chunk by chunk in a fixed order.
+struct Tally {
+  static constexpr std::size_t kOctaves = 40;
+  double loss = 0, example_loss = 0, example_squares = 0;
+  int64_t hits = 0, targets = 0;
+  std::array<double, kOctaves> octave_loss{};
+  std::array<int64_t, kOctaves> octave_targets{};
+
+  void add(const nn::Outcome& outcome, std::span<const Real> target_losses) {
+    loss += outcome.loss * static_cast<double>(outcome.targets);
+    example_loss += outcome.loss;
+    example_squares += outcome.loss * outcome.loss;
+    hits += outcome.hits;
+    targets += outcome.targets;
+    for (std::size_t i = 0; i < target_losses.size(); ++i) {
+      const auto octave = static_cast<std::size_t>(std::bit_width(i + 1) - 1);
+      octave_loss[octave] += static_cast<double>(target_losses[i]);
+      ++octave_targets[octave];
+    }
+  }
+  Tally& operator+=(const Tally& other) {
+    loss += other.loss;
+    example_loss += other.example_loss;
+    example_squares += other.example_squares;
+    hits += other.hits;
+    targets += other.targets;
+    for (std::size_t o = 0; o < kOctaves; ++o) {
+      octave_loss[o] += other.octave_loss[o];
+      octave_targets[o] += other.octave_targets[o];
+    }
+    return *this;
+  }
+  Evaluation result(int64_t examples) const {
+    Evaluation e;
+    const auto n = static_cast<double>(std::max<int64_t>(1, examples));
+    e.examples = examples;
+    e.targets = targets;
+    e.correct = hits;
+    e.loss = loss / static_cast<double>(std::max<int64_t>(1, targets));
+    e.accuracy = static_cast<double>(hits) / static_cast<double>(std::max<int64_t>(1, targets));
+    const double mean = example_loss / n;
+    e.loss_error = std::sqrt(std::max(0.0, example_squares / n - mean * mean) / n);
+    for (std::size_t o = 0; o < kOctaves && octave_targets[o] > 0; ++o)
+      e.loss_by_octave.push_back(octave_loss[o] / static_cast<double>(octave_targets[o]));
+    return e;
+  }
+};
+
+}  // namespace
 
 Trainer::Trainer(const nn::Encoder& encoder, const data::Dataset& data, const TrainSpec& train, uint64_t seed,
                  Workers& workers, Crew crew)
@@ -140,7 +194,8 @@ StepResult Trainer::step() {
       encoder_.backward(seat, gradients);
       found.loss += outcome.loss;
       found.auxiliary += outcome.auxiliary;
-      found.correct += outcome.correct ? 1 : 0;
+      found.hits += outcome.hits;
+      found.targets += outcome.targets;
       found.tokens += static_cast<int64_t>(example.parts[0].size() + example.parts[1].size());
     }
   };
@@ -154,17 +209,18 @@ StepResult Trainer::step() {
   const double sequences_end = wall_seconds();
 
   StepResult result;
-  int64_t correct = 0;
+  int64_t hits = 0, targets = 0;
   for (const Lane& lane : lanes) {
     result.loss += lane.loss;
     result.auxiliary += lane.auxiliary;
     result.tokens += lane.tokens;
-    correct += lane.correct;
+    hits += lane.hits;
+    targets += lane.targets;
   }
   const auto count = static_cast<double>(train_.batch);
   result.loss /= count;
   result.auxiliary /= count;
-  result.accuracy = static_cast<double>(correct) / count;
+  result.accuracy = static_cast<double>(hits) / static_cast<double>(targets);
   double mixer_seconds = 0;
   for (auto& seat : seats_) mixer_seconds += nn::Encoder::take_mixer_seconds(*seat);
   result.mixer_share = mixer_seconds / ((sequences_end - start) * static_cast<double>(crew_.seats));
@@ -234,10 +290,9 @@ Evaluation Trainer::evaluate(data::SplitName name, int64_t limit) {
   const data::Split& split = data_.split(name);
   const int64_t count = limit > 0 ? std::min(limit, split.size()) : split.size();
   const int64_t chunks = (count + kEvaluationGrain - 1) / kEvaluationGrain;
-  std::vector<double> losses(static_cast<std::size_t>(chunks));
-  std::vector<int64_t> correct(static_cast<std::size_t>(chunks));
+  std::vector<Tally> tallies(static_cast<std::size_t>(chunks));
   const auto run = [&](int64_t begin, int64_t end, int seat_index) {
-    const auto chunk = static_cast<std::size_t>(begin / kEvaluationGrain);
+    Tally& tally = tallies[static_cast<std::size_t>(begin / kEvaluationGrain)];
     for (int64_t i = begin; i < end; ++i) {
       nn::Example example;
       example.parts[0] = split.tokens(i);
@@ -245,9 +300,8 @@ Evaluation Trainer::evaluate(data::SplitName name, int64_t limit) {
       example.label = split.label(i);
       example.step = static_cast<uint64_t>(step_);
       example.number = static_cast<uint64_t>(i);
-      const nn::Outcome outcome = encoder_.forward(*seats_[static_cast<std::size_t>(seat_index)], example);
-      losses[chunk] += outcome.loss;
-      correct[chunk] += outcome.correct ? 1 : 0;
+      nn::Encoder::Seat& seat = *seats_[static_cast<std::size_t>(seat_index)];
+      tally.add(encoder_.forward(seat, example), encoder_.target_losses(seat));
     }
   };
   if (crew_.seats == 1) {
@@ -262,12 +316,9 @@ Evaluation Trainer::evaluate(data::SplitName name, int64_t limit) {
     });
   }
   for (auto& seat : seats_) nn::Encoder::take_mixer_seconds(*seat);
-  Evaluation evaluation;
-  evaluation.examples = count;
-  evaluation.correct = std::accumulate(correct.begin(), correct.end(), int64_t{0});
-  evaluation.loss =
-      std::accumulate(losses.begin(), losses.end(), 0.0) / static_cast<double>(std::max<int64_t>(1, count));
-  evaluation.accuracy = static_cast<double>(evaluation.correct) / static_cast<double>(std::max<int64_t>(1, count));
+  Tally all;
+  for (const Tally& tally : tallies) all += tally;
+  Evaluation evaluation = all.result(count);
   evaluation.seconds = wall_seconds() - start;
   return evaluation;
 }

@@ -27,10 +27,13 @@ struct Interval {
 Interval wilson(int64_t correct, int64_t total);
 
 struct Evaluation {
-  double loss = 0;
+  double loss = 0;  // mean over targets, auxiliary losses included
   double accuracy = 0;
-  int64_t correct = 0, examples = 0;
+  int64_t correct = 0, targets = 0, examples = 0;
   double seconds = 0;
+  double loss_error = 0;  // standard error of the loss over examples
+  // Of a task of next tokens: mean loss of the targets at positions 1, 2-3, 4-7, 8-15, ... of their sequence.
+  std::vector<double> loss_by_octave;
 };
 
 struct StepResult {

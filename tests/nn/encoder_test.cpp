@@ -200,6 +200,55 @@ TEST(EncoderGradient, HoldsForSequencesLongerThanOneBlock) {
   expect_gradient(bench, "600 rows");
 }
 
+ModelSpec next_token_model() {
+  ModelSpec m = small_model();
+  m.causal = true;
+  return m;
+}
+
+TEST(EncoderGradient, HoldsForNextTokensWithPrefixRowsAndMoreThanOneBlock) {
+  for (const int64_t len : {9, 400}) {
+    Bench bench(next_token_model(), {.vocab = 7, .classes = 7, .max_len = len, .next_token = true}, mean_mixers(2), 1,
+                1);
+    expect_gradient(bench, "next tokens, length " + std::to_string(len));
+  }
+}
+
+TEST(EncoderGradient, HoldsForAParameterThatAllLayersShare) {
+  Bench bench(small_model(), {.vocab = 7, .classes = 2, .max_len = 10}, mean_mixers(0, true), 1, 1);
+  int64_t arrays = 0;
+  for (const Parameter& p : bench.encoder.parameters().all()) arrays += p.name == "layers.mixer.w" ? 1 : 0;
+  EXPECT_EQ(arrays, 1);
+  EXPECT_EQ(bench.encoder.mixer_parameters(), 8 * 8);
+  expect_gradient(bench, "shared");
+}
+
+TEST(Encoder, LosesTheLogarithmOfTheVocabularyWhenItsHeadIsZero) {
+  Bench bench(next_token_model(), {.vocab = 7, .classes = 7, .max_len = 9, .next_token = true}, mean_mixers(), 1, 1);
+  for (const Parameter& p : bench.encoder.parameters().all()) {
+    if (p.name.rfind("head", 0) == 0) std::fill_n(bench.values + p.offset, p.size(), Real{0});
+  }
+  const Outcome outcome = bench.encoder.forward(*bench.seat, bench.example);
+  EXPECT_EQ(outcome.targets, 8);
+  EXPECT_NEAR(outcome.loss - outcome.auxiliary, std::log(7), 1e-6);
+  const auto losses = bench.encoder.target_losses(*bench.seat);
+  ASSERT_EQ(losses.size(), 8u);
+  for (const Real loss : losses) EXPECT_NEAR(double(loss), std::log(7), 1e-6);
+}
+
+TEST(Encoder, CountsTheFlopsOfNextTokensAsItDoesThem) {
+  // The toy mixer multiplies by hand; everything else goes through the counted products.
+  Bench bench(next_token_model(), {.vocab = 7, .classes = 7, .max_len = 300, .next_token = true}, mean_mixers(), 1, 1);
+  const double mixers = bench.encoder.mixer_cost(300).forward_flops,
+               mixers_back = bench.encoder.mixer_cost(300).backward_flops;
+  const double start = double(bench.encoder.kernel_flops());
+  bench.loss();
+  const double middle = double(bench.encoder.kernel_flops());
+  bench.encoder.backward(*bench.seat, bench.gradients);
+  EXPECT_EQ(middle - start, bench.encoder.forward_flops(300) - mixers);
+  EXPECT_EQ(double(bench.encoder.kernel_flops()) - middle, bench.encoder.backward_flops(300) - mixers_back);
+}
+
 TEST(Encoder, GivesTheSameBitsForOneAndThreeWorkersInsideASequence) {
   ModelSpec m = small_model();
   m.dim = 40;
@@ -293,6 +342,8 @@ TEST(ModelSpec, RefusesShapesThatDoNotFit) {
   m.causal = true;
   m.pool = Pool::kCls;
   EXPECT_THROW(validate(m, input), Error);
+  m = small_model();
+  EXPECT_THROW(validate(m, {.vocab = 5, .classes = 5, .max_len = 7, .next_token = true}), Error);  // not causal
 }
 
 }  // namespace

@@ -12,7 +12,7 @@ namespace lra::nn {
 // have.
 class MeanMixer : public Mixer {
  public:
-  MeanMixer(const lra_config& config, Declarer& declarer, int64_t prefix_rows) : dim_(config.dim) {
+  MeanMixer(const lra_config& config, Declarer& declarer, int64_t prefix_rows, bool shared) : dim_(config.dim) {
     lra_param_spec w{};
     w.struct_size = sizeof(w);
     w.name = "w";
@@ -20,6 +20,7 @@ class MeanMixer : public Mixer {
     w.init = LRA_INIT_RESIDUAL;
     w.align_with = -1;
     w.decay = 1;
+    w.shared = shared ? 1 : 0;
     declarer.param(w);
     mean_ = declarer.saved("mean", static_cast<std::size_t>(dim_) * sizeof(Real));
     row_ = declarer.scratch("row", static_cast<std::size_t>(dim_) * sizeof(Real), false);
@@ -75,10 +76,11 @@ class MeanMixer : public Mixer {
   int32_t mean_, row_;
 };
 
-inline MixerSource mean_mixers(int64_t prefix_rows = 0) {
+// shared: all layers use one array.
+inline MixerSource mean_mixers(int64_t prefix_rows = 0, bool shared = false) {
   MixerSource source;
-  source.make = [prefix_rows](const lra_config& config, Declarer& declarer) {
-    return std::make_unique<MeanMixer>(config, declarer, prefix_rows);
+  source.make = [prefix_rows, shared](const lra_config& config, Declarer& declarer) {
+    return std::make_unique<MeanMixer>(config, declarer, prefix_rows, shared);
   };
   return source;
 }

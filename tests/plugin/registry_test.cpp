@@ -89,7 +89,7 @@ TEST(PluginRegistry, RefusesEachBadLibraryWithItsOwnSentence) {
   const std::pair<const char*, const char*> cases[] = {
       {"no_section", "not an attention variant"},
       {"wrong_magic", "descriptor is damaged"},
-      {"wrong_major", "built for contract 2.0, this program has 1.0"},
+      {"wrong_major", "built for contract 2.1, this program has 1.1"},
       {"newer_minor", "built for contract 1.2, this program has 1.1"},
       {"wrong_real", "computes with numbers of"},
       {"wrong_sanitizer", "built with sanitizer 'memory'"},
@@ -110,7 +110,7 @@ TEST(PluginRegistry, RefusesEachBadLibraryWithItsOwnSentence) {
 
 TEST(PluginRegistry, RunsNoCodeOfALibraryWithAWrongDescriptor) {
   // Loading this one would end the program.
-  EXPECT_THAT(reason(bad("runs_when_loaded")), HasSubstr("built for contract 2.0"));
+  EXPECT_THAT(reason(bad("runs_when_loaded")), HasSubstr("built for contract 2.1"));
 }
 
 TEST(PluginRegistry, RefusesWhatIsNoLibrary) {
