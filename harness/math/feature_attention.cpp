@@ -295,14 +295,17 @@ class Head {
     axpy<T>(tile.rows, far, b_.row, b_.z);
   }
 
-  // z becomes 1 / (z + eps), 0 where nothing is left to divide by. scale: that of z.
+  // z becomes 1 / max(z + eps, least), 0 where nothing is left to divide by. scale: that of z.
   void invert(Tile tile, T scale) const {
-    const T eps = a_.eps == 0 ? T(0) : a_.eps * std::exp2(-scale);
+    const T eps = a_.eps == 0 ? T(0) : a_.eps * std::exp2(-scale), most = most_inverse(scale);
     for (int64_t r = 0; r < tile.rows; ++r) {
       const T z = b_.z[r] + eps;
       b_.z[r] = std::abs(z) < kDead ? T(0) : 1 / z;
+      if (a_.least > 0 && !(z > 0 && b_.z[r] < most)) b_.z[r] = most;
     }
   }
+  // 1 / least, in the scale of z.
+  T most_inverse(T scale) const { return a_.least > 0 ? std::exp2(scale) / a_.least : T(0); }
   // O = R / z
   void divide(Tile tile, T scale) const {
     invert(tile, scale);
@@ -314,7 +317,11 @@ class Head {
     const T* g = a_.d_o + tile.row * a_.ldo;
     scale_rows<T>(tile.rows, dh_, b_.z, g, a_.ldo, b_.gr, dh_ + 1);
     dot_rows<T>(tile.rows, dh_, g, a_.ldo, o(tile), a_.ldo, b_.row);
-    for (int64_t r = 0; r < tile.rows; ++r) b_.gr[r * (dh_ + 1) + dh_] = -b_.row[r] * b_.z[r];
+    const T most = most_inverse(scale);
+    for (int64_t r = 0; r < tile.rows; ++r) {
+      const bool replaced = a_.least > 0 && b_.z[r] >= most;
+      b_.gr[r * (dh_ + 1) + dh_] = replaced ? T(0) : -b_.row[r] * b_.z[r];
+    }
   }
 
   const FeatureAttention<T>& a_;

@@ -37,7 +37,8 @@ template <class T>
 struct FeatureAttention {
   int64_t rows = 0, head_dim = 0;
   bool causal = false;
-  T eps = 0;  // added to the denominator, which is that of true features of the keys
+  T eps = 0;    // added to the denominator, which is that of true features of the keys
+  T least = 0;  // > 0: a denominator below this is replaced by it, and has no gradient
   const FeatureMap<T>* map = nullptr;
   const T *q = nullptr, *k = nullptr, *v = nullptr;
   int64_t ld = 0;  // row stride of q, k, v, dq, dk, dv

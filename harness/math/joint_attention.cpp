@@ -28,13 +28,13 @@ struct View {
 template <class T>
 struct Scratch {
   T *q, *k, *v, *d_o;          // gathered rows
-  T *row_result, *key_result;  // [rows, head_dim], [keys, head_dim]: products that are then scattered
+  T *row_result, *key_result;  // [rows, width], [keys, width]: products that are then scattered
   T *s, *dp;                   // [rows, lds]
   T *max, *sum, *delta, *lse;  // [rows]
   int64_t lds;
   size_t bytes;
 
-  Scratch(int64_t rows, int64_t keys, int64_t head_dim, T* start) {
+  Scratch(int64_t rows, int64_t keys, int64_t width, T* start) {
     constexpr int64_t kLine = 64 / int64_t(sizeof(T));
     int64_t used = 0;
     const auto take = [&](int64_t n) {
@@ -44,12 +44,12 @@ struct Scratch {
     };
     // Not a power of two: rows would share cache sets.
     lds = (keys + kLine - 1) / kLine * kLine + kLine;
-    q = take(rows * head_dim);
-    k = take(keys * head_dim);
-    v = take(keys * head_dim);
-    d_o = take(rows * head_dim);
-    row_result = take(rows * head_dim);
-    key_result = take(keys * head_dim);
+    q = take(rows * width);
+    k = take(keys * width);
+    v = take(keys * width);
+    d_o = take(rows * width);
+    row_result = take(rows * width);
+    key_result = take(keys * width);
     s = take(rows * lds);
     dp = take(rows * lds);
     max = take(rows);
@@ -62,7 +62,8 @@ struct Scratch {
 
 template <class T>
 Scratch<T> scratch_of(const JointTile<T>& tile, void* scratch) {
-  return Scratch<T>(tile.rows.count, tile.columns.count, tile.head_dim, static_cast<T*>(scratch));
+  return Scratch<T>(tile.rows.count, tile.columns.count, std::max(tile.head_dim, tile.score_dim),
+                    static_cast<T*>(scratch));
 }
 
 // The rows as a matrix: in place where they lie at equal distances, else copied to `space`.
@@ -94,8 +95,8 @@ void add_product(const Rows& rows, T* out, int64_t ld, int64_t width, Gemm<T> g,
 }  // namespace
 
 template <class T>
-size_t joint_scratch(int64_t rows, int64_t keys, int64_t head_dim) {
-  return Scratch<T>(rows, keys, head_dim, nullptr).bytes;
+size_t joint_scratch(int64_t rows, int64_t keys, int64_t width) {
+  return Scratch<T>(rows, keys, width, nullptr).bytes;
 }
 
 template <class T>
@@ -109,11 +110,11 @@ void joint_clear(const JointQueries<T>& queries, int64_t count, int64_t head_dim
 template <class T>
 JointScores<T> joint_scores(const JointTile<T>& tile, void* scratch) {
   const Scratch<T> w = scratch_of(tile, scratch);
-  const auto q = gather(tile.rows, tile.queries.q, tile.queries.ldq, tile.head_dim, w.q);
-  const auto k = gather(tile.columns, tile.keys.k, tile.keys.ldk, tile.head_dim, w.k);
+  const auto q = gather(tile.rows, tile.queries.q, tile.queries.ldq, tile.score_width(), w.q);
+  const auto k = gather(tile.columns, tile.keys.k, tile.keys.ldk, tile.score_width(), w.k);
   gemm(Gemm<T>{.m = tile.rows.count,
                .n = tile.columns.count,
-               .k = tile.head_dim,
+               .k = tile.score_width(),
                .a = q.data,
                .lda = q.ld,
                .b = k.data,
@@ -192,13 +193,13 @@ void joint_backward_scores(const JointTile<T>& tile, const JointScores<T>& score
 template <class T>
 void joint_backward_inputs(const JointTile<T>& tile, const JointScores<T>& scores, void* scratch) {
   const Scratch<T> w = scratch_of(tile, scratch);
-  const int64_t dh = tile.head_dim;
+  const int64_t width = tile.score_width();
   // dQ += scale dS K
-  add_product(tile.rows, tile.queries.dq, tile.queries.ldq, dh,
+  add_product(tile.rows, tile.queries.dq, tile.queries.ldq, width,
               Gemm<T>{.k = scores.keys, .a = w.s, .lda = w.lds, .b = scores.k, .ldb = scores.ldk, .alpha = tile.scale},
               w.row_result);
   // dK += scale dS^T Q
-  add_product(tile.columns, tile.keys.dk, tile.keys.ldk, dh,
+  add_product(tile.columns, tile.keys.dk, tile.keys.ldk, width,
               Gemm<T>{.k = scores.rows,
                       .a = w.s,
                       .lda = w.lds,

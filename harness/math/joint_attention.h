@@ -63,6 +63,10 @@ struct JointTile {
   JointQueries<T> queries;
   JointKeys<T> keys;
   Rows rows, columns;  // which queries, which keys
+  // Numbers of a query and of a key, where values have another width; 0: head_dim.
+  int64_t score_dim = 0;
+
+  int64_t score_width() const { return score_dim > 0 ? score_dim : head_dim; }
 };
 
 // The tile's numbers between the calls; all in the scratch.
@@ -70,7 +74,7 @@ template <class T>
 struct JointScores {
   int64_t rows, keys, lds;
   T* s;            // [rows, keys], row stride lds: S, later dS
-  const T *q, *k;  // [rows, head_dim] and [keys, head_dim]; strides ldq, ldk
+  const T *q, *k;  // [rows, score_width] and [keys, score_width]; strides ldq, ldk
   int64_t ldq, ldk;
 
   // Hides all keys of row r outside [first, last).
@@ -83,9 +87,10 @@ struct JointScores {
   void hide(int64_t r, int64_t c) const { s[r * lds + c] = -static_cast<T>(__builtin_inf()); }
 };
 
-// Bytes of scratch (64-byte aligned) for tiles of up to rows x keys; one thread at a time.
+// Bytes of scratch (64-byte aligned) for tiles of up to rows x keys; one thread at a time. width: the larger of
+// head_dim and score_dim.
 template <class T>
-size_t joint_scratch(int64_t rows, int64_t keys, int64_t head_dim);
+size_t joint_scratch(int64_t rows, int64_t keys, int64_t width);
 
 // o = 0, lse = -inf for the first `count` rows: before the first tile of forward.
 template <class T>
@@ -103,12 +108,12 @@ void joint_backward_scores(const JointTile<T>& tile, const JointScores<T>& score
 template <class T>
 void joint_backward_inputs(const JointTile<T>& tile, const JointScores<T>& scores, void* scratch);
 
-// FLOPs of the products of one tile.
-constexpr double joint_forward_flops(int64_t rows, int64_t keys, int64_t head_dim) {
-  return 4.0 * double(rows) * double(keys) * double(head_dim);
+// FLOPs of the products of one tile. score_dim 0: head_dim.
+constexpr double joint_forward_flops(int64_t rows, int64_t keys, int64_t head_dim, int64_t score_dim = 0) {
+  return 2.0 * double(rows) * double(keys) * double(head_dim + (score_dim > 0 ? score_dim : head_dim));
 }
-constexpr double joint_backward_flops(int64_t rows, int64_t keys, int64_t head_dim) {
-  return 10.0 * double(rows) * double(keys) * double(head_dim);
+constexpr double joint_backward_flops(int64_t rows, int64_t keys, int64_t head_dim, int64_t score_dim = 0) {
+  return 2.0 * double(rows) * double(keys) * double(2 * head_dim + 3 * (score_dim > 0 ? score_dim : head_dim));
 }
 
 }  // namespace lra::math

@@ -16,6 +16,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string>
 
 #include "math/joint_attention.h"
 #include "sdk/qkv.h"
@@ -32,23 +33,28 @@ class JointAttention {
   using Tile = math::JointTile<Real>;
 
   // Tiles of at most `rows` x `keys`; larger ones are done in pieces of that size. A few hundred keys and a few dozen
-  // rows keep a tile in the cache. Declares "lse" (saved) and "tiles" (scratch).
-  JointAttention(Setup& setup, int64_t rows, int64_t keys)
+  // rows keep a tile in the cache. Declares "lse" (saved) and "tiles" (scratch), with the suffix behind their names.
+  // score_dim: numbers of a query and of a key in the variant's own tiles, 0: dh.
+  JointAttention(Setup& setup, int64_t rows, int64_t keys, const std::string& suffix = "", int64_t score_dim = 0)
       : rows_(std::max<int64_t>(1, std::min(rows, setup.max_len))),
         keys_(std::max<int64_t>(1, keys)),
         heads_(setup.heads),
         head_dim_(setup.head_dim),
+        score_dim_(score_dim),
         max_len_(setup.max_len),
-        lse_(setup.saved("lse", setup.heads * setup.max_len)),
-        tiles_(setup.scratch_per_worker<std::byte>("tiles",
-                                                   int64_t(math::joint_scratch<Real>(rows_, keys_, setup.head_dim)))) {}
+        lse_(setup.saved(("lse" + suffix).c_str(), setup.heads * setup.max_len)),
+        tiles_(setup.scratch_per_worker<std::byte>(
+            ("tiles" + suffix).c_str(),
+            int64_t(math::joint_scratch<Real>(rows_, keys_, std::max(setup.head_dim, score_dim))))) {}
 
   Real scale() const { return Real(1 / std::sqrt(double(head_dim_))); }
+  // The log sum exp of a head: [max_len], for variants that make their own JointQueries.
+  Real* lse(const Step& step, int64_t head) const { return step[lse_] + head * max_len_; }
 
   // One head of the blocks of Qkv, as queries and as keys.
   math::JointQueries<Real> queries(const Step& step, const Qkv& x, int64_t head) const {
     const int64_t first = head * head_dim_, inner = heads_ * head_dim_;
-    return {step[x.q] + first, inner, step[x.o] + first, inner, step[lse_] + head * max_len_, step[x.d_o] + first,
+    return {step[x.q] + first, inner, step[x.o] + first, inner, lse(step, head), step[x.d_o] + first,
             step[x.dq] + first};
   }
   math::JointKeys<Real> keys(const Step& step, const Qkv& x, int64_t head) const {
@@ -109,8 +115,8 @@ class JointAttention {
     });
   }
   Cost tile_cost(int64_t rows, int64_t keys) const {
-    return {.forward_flops = math::joint_forward_flops(rows, keys, head_dim_),
-            .backward_flops = math::joint_backward_flops(rows, keys, head_dim_)};
+    return {.forward_flops = math::joint_forward_flops(rows, keys, head_dim_, score_dim_),
+            .backward_flops = math::joint_backward_flops(rows, keys, head_dim_, score_dim_)};
   }
   // Zero for the head's columns of rows [0, count) of a block [.., Q].
   void clear_rows(Real* block, int64_t count) const {
@@ -134,7 +140,7 @@ class JointAttention {
   }
 
   int64_t rows_, keys_;  // most of one piece
-  int64_t heads_, head_dim_, max_len_;
+  int64_t heads_, head_dim_, score_dim_, max_len_;
   Saved<> lse_;
   WorkerScratch<std::byte> tiles_;
 };

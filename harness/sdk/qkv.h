@@ -61,19 +61,20 @@ class Linear {
 //   backward: output_backward(step, dy, grads) gives d_o; write dq, dk, dv; project_backward(step, dx, grads)
 class Qkv {
  public:
-  explicit Qkv(Setup& setup)
-      : wq_(setup, "q", setup.dim, setup.inner),
-        wk_(setup, "k", setup.dim, setup.inner, {.align = &wq_.weight}),
-        wv_(setup, "v", setup.dim, setup.inner),
-        wo_(setup, "o", setup.inner, setup.dim, {.init = LRA_INIT_RESIDUAL}),
-        q(setup.saved("q", setup.max_len * setup.inner)),
-        k(setup.saved("k", setup.max_len * setup.inner)),
-        v(setup.saved("v", setup.max_len * setup.inner)),
-        o(setup.saved("o", setup.max_len * setup.inner)),
-        dq(setup.scratch("dq", setup.max_len * setup.inner)),
-        dk(setup.scratch("dk", setup.max_len * setup.inner)),
-        dv(setup.scratch("dv", setup.max_len * setup.inner)),
-        d_o(setup.scratch("do", setup.max_len * setup.inner)) {}
+  // suffix: ends every name, for a module with more than one.
+  explicit Qkv(Setup& setup, const std::string& suffix = "")
+      : wq_(setup, "q" + suffix, setup.dim, setup.inner),
+        wk_(setup, "k" + suffix, setup.dim, setup.inner, {.align = &wq_.weight}),
+        wv_(setup, "v" + suffix, setup.dim, setup.inner),
+        wo_(setup, "o" + suffix, setup.inner, setup.dim, {.init = LRA_INIT_RESIDUAL}),
+        q(setup.saved(("q" + suffix).c_str(), setup.max_len * setup.inner)),
+        k(setup.saved(("k" + suffix).c_str(), setup.max_len * setup.inner)),
+        v(setup.saved(("v" + suffix).c_str(), setup.max_len * setup.inner)),
+        o(setup.saved(("o" + suffix).c_str(), setup.max_len * setup.inner)),
+        dq(setup.scratch(("dq" + suffix).c_str(), setup.max_len * setup.inner)),
+        dk(setup.scratch(("dk" + suffix).c_str(), setup.max_len * setup.inner)),
+        dv(setup.scratch(("dv" + suffix).c_str(), setup.max_len * setup.inner)),
+        d_o(setup.scratch(("do" + suffix).c_str(), setup.max_len * setup.inner)) {}
 
  private:
   Linear wq_, wk_, wv_, wo_;
@@ -83,11 +84,13 @@ class Qkv {
   const Scratch<> dq, dk, dv, d_o;
 
   // q = x W_q,  k = x W_k,  v = x W_v
-  void project(const Step& step) const {
+  void project(const Step& step) const { project(step, step.x); }
+  // The same of another x: [N, D].
+  void project(const Step& step, const Real* x) const {
     step.host.parallel_for(step.len, kRowBlock, [&](int64_t begin, int64_t end, int32_t) {
-      wq_.forward(step, step.x, step[q], begin, end);
-      wk_.forward(step, step.x, step[k], begin, end);
-      wv_.forward(step, step.x, step[v], begin, end);
+      wq_.forward(step, x, step[q], begin, end);
+      wk_.forward(step, x, step[k], begin, end);
+      wv_.forward(step, x, step[v], begin, end);
     });
   }
   // y = o W_o
@@ -107,19 +110,26 @@ class Qkv {
   }
   // dx = dq W_q^T + dk W_k^T + dv W_v^T,  dW_q += x^T dq,  dW_k += x^T dk,  dW_v += x^T dv
   void project_backward(const Step& step, Real* dx, const Grads& grads) const {
+    project_backward(step, step.x, Real(0), dx, grads);
+  }
+  // The same of another x; dx = keep dx + ...
+  void project_backward(const Step& step, const Real* x, Real keep, Real* dx, const Grads& grads) const {
     step.host.parallel_for(step.len, kRowBlock, [&](int64_t begin, int64_t end, int32_t) {
-      wq_.backward_input(step, step[dq], dx, 0, begin, end);
+      wq_.backward_input(step, step[dq], dx, keep, begin, end);
       wk_.backward_input(step, step[dk], dx, 1, begin, end);
       wv_.backward_input(step, step[dv], dx, 1, begin, end);
     });
     step.host.parallel_for(wq_.weight.rows, kWeightBlock, [&](int64_t begin, int64_t end, int32_t) {
-      wq_.backward_weight(step, step.x, step[dq], grads, begin, end);
-      wk_.backward_weight(step, step.x, step[dk], grads, begin, end);
-      wv_.backward_weight(step, step.x, step[dv], grads, begin, end);
+      wq_.backward_weight(step, x, step[dq], grads, begin, end);
+      wk_.backward_weight(step, x, step[dk], grads, begin, end);
+      wv_.backward_weight(step, x, step[dv], grads, begin, end);
     });
   }
 
   int64_t inner() const { return wo_.weight.rows; }  // Q
+  // For keys and values of other rows than those of the sequence.
+  const Linear& key_linear() const { return wk_; }
+  const Linear& value_linear() const { return wv_; }
 
   // The four linears of one sequence of N rows.
   Cost cost(int64_t len) const {
@@ -133,6 +143,7 @@ class Qkv {
 //   void forward(const Step& step, const Qkv& x) const       writes o from q, k, v
 //   void backward(const Step& step, const Qkv& x) const      writes dq, dk, dv from d_o; may take a third argument,
 //                                                            const Grads& grads, to add to its own parameters'
+//   void input_backward(const Step& step, Real* dx, const Grads& grads) const   only if it reads step.x: adds to dx
 //   Cost cost(int64_t len) const                             without the projections
 //   void after_step(const Step& step, Buffers buffers) const  only if it has buffers to move
 template <class Idea>
@@ -153,6 +164,7 @@ class QkvVariant {
       idea_.backward(step, qkv_);
     }
     qkv_.project_backward(step, dx, grads);
+    if constexpr (requires { idea_.input_backward(step, dx, grads); }) idea_.input_backward(step, dx, grads);
   }
   Cost cost(int64_t len) const {
     Cost sum = qkv_.cost(len);

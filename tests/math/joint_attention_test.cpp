@@ -179,6 +179,37 @@ TYPED_TEST(JointAttentionTest, IsHalfAndHalfForTwoEqualKeys) {
   EXPECT_NEAR(double(lse[0]), 6 + std::log(2), 1e-6);
 }
 
+// Scores from the first two numbers of each row: the same as from all where the other numbers of the queries are zero.
+TYPED_TEST(JointAttentionTest, TakesQueriesAndKeysOfAnotherWidthThanValues) {
+  const auto run_with = [](Problem<TypeParam>& p, int64_t score_dim) {
+    std::vector<double> scratch(joint_scratch<TypeParam>(kQueries, kKeys, kHeadDim) / sizeof(double) + 8, 1e30);
+    void* aligned = scratch.data() + (64 - reinterpret_cast<uintptr_t>(scratch.data()) % 64) % 64 / sizeof(double);
+    JointTile<TypeParam> t = p.tile(Rows::range(0, kQueries), Rows::range(0, kKeys));
+    t.score_dim = score_dim;
+    joint_clear(t.queries, kQueries, kHeadDim);
+    joint_forward(t, joint_scores(t, aligned), aligned);
+    const auto s = joint_scores(t, aligned);
+    joint_backward_scores(t, s, aligned);
+    joint_backward_inputs(t, s, aligned);
+  };
+  Problem<TypeParam> narrow, wide;
+  for (int64_t i = 0; i < kQueries * kStride; ++i) {
+    if (i % kStride >= 2) wide.q[std::size_t(i)] = 0;
+  }
+  run_with(narrow, 2);
+  run_with(wide, 0);
+  for (std::size_t i = 0; i < wide.o.size(); ++i) {
+    EXPECT_NEAR(double(narrow.o[i]), double(wide.o[i]), 1e-5);
+    if (i % kStride < 2) {
+      EXPECT_NEAR(double(narrow.dq[i]), double(wide.dq[i]), 1e-5);
+    }
+  }
+  for (std::size_t i = 0; i < wide.dk.size(); ++i) {
+    EXPECT_NEAR(double(narrow.dv[i]), double(wide.dv[i]), 1e-5);
+    EXPECT_NEAR(double(narrow.dk[i]), double(wide.dk[i]), 1e-5) << "those that meet a zero are zero too";
+  }
+}
+
 TYPED_TEST(JointAttentionTest, StaysFiniteForScoresOfAMillion) {
   Problem<TypeParam> p;
   for (auto& x : p.q) x *= TypeParam(1e3);

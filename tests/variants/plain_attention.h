@@ -3,6 +3,8 @@
 #ifndef LRA_TESTS_VARIANTS_PLAIN_ATTENTION_H
 #define LRA_TESTS_VARIANTS_PLAIN_ATTENTION_H
 
+#include <type_traits>
+
 #include "variants/variant_fixture.h"
 
 namespace lra::test {
@@ -26,20 +28,23 @@ inline std::vector<double> plain_linear(const Module& m, const std::vector<doubl
   return y;
 }
 
-// y of a case whose variant has the parameters of the Qkv helper. A row that sees nothing has o = 0.
+// o of all heads from q, k, v: [len, heads * head_dim]; sees(i, j), or sees(i, j, head) where heads differ. A row that
+// sees nothing has o = 0.
 template <class Sees>
-Numbers plain_attention(const Case& c, Sees&& sees) {
-  const Module m(c);
-  const Numbers input = input_of(c);
-  const std::vector<double> x(input.begin(), input.end());
+std::vector<double> plain_mixing(const Case& c, const std::vector<double>& q, const std::vector<double>& k,
+                                 const std::vector<double>& v, Sees&& sees) {
   const int64_t inner = c.heads * c.head_dim;
-  const auto q = plain_linear(m, x, "q", c.dim, inner);
-  const auto k = plain_linear(m, x, "k", c.dim, inner);
-  const auto v = plain_linear(m, x, "v", c.dim, inner);
   std::vector<double> o(q.size(), 0.0);
   std::vector<double> p(static_cast<std::size_t>(c.len));
   const auto at = [&](int64_t row, int64_t head, int64_t channel) {
     return static_cast<std::size_t>(row * inner + head * c.head_dim + channel);
+  };
+  const auto visible = [&](int64_t i, int64_t j, [[maybe_unused]] int64_t head) -> bool {
+    if constexpr (std::is_invocable_v<Sees, int64_t, int64_t, int64_t>) {
+      return sees(i, j, head);
+    } else {
+      return sees(i, j);
+    }
   };
   for (int64_t h = 0; h < c.heads; ++h) {
     for (int64_t i = 0; i < c.len; ++i) {
@@ -47,7 +52,7 @@ Numbers plain_attention(const Case& c, Sees&& sees) {
       for (int64_t j = 0; j < c.len; ++j) {
         double logit = 0;
         for (int64_t e = 0; e < c.head_dim; ++e) logit += q[at(i, h, e)] * k[at(j, h, e)];
-        p[static_cast<std::size_t>(j)] = sees(i, j) ? std::exp(logit / std::sqrt(double(c.head_dim))) : 0.0;
+        p[static_cast<std::size_t>(j)] = visible(i, j, h) ? std::exp(logit / std::sqrt(double(c.head_dim))) : 0.0;
         total += p[static_cast<std::size_t>(j)];
       }
       if (total == 0) continue;
@@ -57,10 +62,25 @@ Numbers plain_attention(const Case& c, Sees&& sees) {
       }
     }
   }
-  const auto y = plain_linear(m, o, "o", inner, c.dim);
-  Numbers out(y.size());
-  for (std::size_t i = 0; i < y.size(); ++i) out[i] = static_cast<Real>(y[i]);
+  return o;
+}
+
+inline Numbers rounded(const std::vector<double>& values) {
+  Numbers out(values.size());
+  for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<Real>(values[i]);
   return out;
+}
+
+// y of a case whose variant has the parameters of the Qkv helper.
+template <class Sees>
+Numbers plain_attention(const Case& c, Sees&& sees) {
+  const Module m(c);
+  const Numbers input = input_of(c);
+  const std::vector<double> x(input.begin(), input.end());
+  const int64_t inner = c.heads * c.head_dim;
+  const auto o = plain_mixing(c, plain_linear(m, x, "q", c.dim, inner), plain_linear(m, x, "k", c.dim, inner),
+                              plain_linear(m, x, "v", c.dim, inner), sees);
+  return rounded(plain_linear(m, o, "o", inner, c.dim));
 }
 
 }  // namespace lra::test
