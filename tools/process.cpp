@@ -16,9 +16,11 @@
 extern char** environ;
 
 namespace lra {
+namespace {
 
-pid_t start_self(const std::string& program, const std::string& flag,
-                 const std::vector<std::pair<int, int>>& descriptors) {
+// file: what is run, searched for in PATH if it has no slash; command: the words it sees as its own.
+pid_t start(const std::string& file, const std::vector<std::string>& command,
+            const std::vector<std::pair<int, int>>& descriptors) {
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
@@ -27,15 +29,28 @@ pid_t start_self(const std::string& program, const std::string& flag,
   posix_spawnattr_init(&attributes);
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
   posix_spawnattr_setpgroup(&attributes, 0);
-  std::string name = program;
-  std::string argument = flag;
-  char* arguments[] = {name.data(), argument.data(), nullptr};
+  std::vector<std::string> words = command;
+  std::vector<char*> arguments;
+  for (auto& word : words) arguments.push_back(word.data());
+  arguments.push_back(nullptr);
   pid_t pid = -1;
-  const int failure = posix_spawn(&pid, "/proc/self/exe", &actions, &attributes, arguments, environ);
+  const int failure = posix_spawnp(&pid, file.c_str(), &actions, &attributes, arguments.data(), environ);
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
-  if (failure != 0) throw Error(ErrorKind::kIo, fmt::format("a process cannot be started: {}", std::strerror(failure)));
+  if (failure != 0)
+    throw Error(ErrorKind::kIo, fmt::format("{} cannot be started: {}", command[0], std::strerror(failure)));
   return pid;
+}
+
+}  // namespace
+
+pid_t start_self(const std::string& program, const std::string& flag,
+                 const std::vector<std::pair<int, int>>& descriptors) {
+  return start("/proc/self/exe", {program, flag}, descriptors);
+}
+
+pid_t start_program(const std::vector<std::string>& command, const std::vector<std::pair<int, int>>& descriptors) {
+  return start(command[0], command, descriptors);
 }
 
 bool follow_parent(pid_t parent) {

@@ -1,4 +1,4 @@
-// Starts this very program again, as a child that dies with its parent.
+// Children that die with their parent: this very program again, or another one.
 #ifndef LRA_TOOLS_PROCESS_H
 #define LRA_TOOLS_PROCESS_H
 
@@ -15,6 +15,9 @@ namespace lra {
 // error unless `descriptors` says otherwise. Throws Error(kIo).
 pid_t start_self(const std::string& program, const std::string& flag,
                  const std::vector<std::pair<int, int>>& descriptors);
+
+// The same for another program: command[0] is its path or a name to search for, the rest its arguments.
+pid_t start_program(const std::vector<std::string>& command, const std::vector<std::pair<int, int>>& descriptors);
 
 // Called first in a child: from now on it is killed when its parent ends. False if the parent, `parent`, is gone.
 bool follow_parent(pid_t parent);

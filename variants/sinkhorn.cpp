@@ -63,7 +63,7 @@ constexpr sdk::Info kInfo{
         "pairs counts scored slots, sorted rows included.",
     .time = "O(N b D + N^2 D / b)",
     .memory = "O(N D + H (N / b)^2)",
-    .time_exponent = 1.3,
+    .time_exponent = 1.4,
     .memory_exponent = 1,
     .flags = LRA_CAUSAL | LRA_BIDIRECTIONAL,
     .options = kOptions,

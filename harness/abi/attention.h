@@ -274,8 +274,8 @@ typedef struct lra_plugin {
    * "window={N} mode=window". {N} stands for the number of rows. A line may end in "; wX=wY bX=bY", parameters to be
    * copied first, "wX=identity": the identity matrix, cut to its shape, or "wX=zero". */
   const char* limits;
-  /* The output before W_o with the values replaced: v: [N, Q] in place of x W_v, o: [N, Q], overwritten. Linear in v, so
-   * that the weights of the mixing can be read off column by column; step is one of forward, not in training. */
+  /* The output before W_o with the values replaced: v: [N, Q] in place of x W_v, o: [N, Q], overwritten. Linear in v,
+   * so that the weights of the mixing can be read off column by column; step is one of forward, not in training. */
   lra_status (*mix_values)(const lra_instance* self, const lra_step* step, const lra_real* v, lra_real* o);
 } lra_plugin;
 

@@ -54,6 +54,8 @@ Json parse_json(const std::string& text, const std::string& origin) {
       line += text[i] == '\n' ? 1 : 0;
     }
     throw Error(ErrorKind::kData, fmt::format("{}:{}:{}: not valid JSON", origin, line, column));
+  } catch (const Json::out_of_range&) {
+    throw Error(ErrorKind::kData, fmt::format("{}: a number is beyond the range of a double", origin));
   }
 }
 

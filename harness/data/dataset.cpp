@@ -58,13 +58,18 @@ std::string hash_of_arrays(const std::vector<Bytes>& arrays) {
 }
 
 Json json_of(const Shape& shape) {
-  return {{"vocab", shape.vocab},   {"classes", shape.classes}, {"max_len", shape.max_len},
-          {"height", shape.height}, {"width", shape.width},     {"pair", shape.pair}};
+  return {{"vocab", shape.vocab}, {"classes", shape.classes}, {"max_len", shape.max_len},      {"height", shape.height},
+          {"width", shape.width}, {"pair", shape.pair},       {"next_token", shape.next_token}};
 }
 
 Shape shape_of(const Json& json) {
-  return {json.at("vocab"),  json.at("classes"), json.at("max_len"),
-          json.at("height"), json.at("width"),   json.at("pair")};
+  return {json.at("vocab"),
+          json.at("classes"),
+          json.at("max_len"),
+          json.at("height"),
+          json.at("width"),
+          json.at("pair"),
+          json.value("next_token", false)};
 }
 
 // Nearest-rank quantile of sorted values.
@@ -315,6 +320,25 @@ Baseline majority(const Dataset& data) {
   return {"majority", data.facts().at("test").at("class_shares").at(static_cast<std::size_t>(best)).get<double>()};
 }
 
+// Bits per token of the test split when each token is predicted by how often it is a target of the training split;
+// each is counted once more than it was seen.
+Baseline token_frequencies(const Dataset& data) {
+  const auto vocab = static_cast<std::size_t>(data.shape().vocab);
+  const auto count = [&](SplitName name) {
+    std::vector<double> counts(vocab, 0.0);
+    const Split& split = data.split(name);
+    for (int64_t i = 0; i < split.size(); ++i) {
+      for (const Token token : split.tokens(i).subspan(1)) ++counts[token];
+    }
+    return counts;
+  };
+  const std::vector<double> train = count(SplitName::kTrain), test = count(SplitName::kTest);
+  const double seen = std::accumulate(train.begin(), train.end(), static_cast<double>(vocab));
+  double bits = 0;
+  for (std::size_t t = 0; t < vocab; ++t) bits -= test[t] * std::log2((train[t] + 1) / seen);
+  return {"token frequencies", bits / std::accumulate(test.begin(), test.end(), 0.0)};
+}
+
 std::optional<std::vector<Baseline>> stored_baselines(const std::string& path, const std::string& data_hash) {
   if (!std::filesystem::exists(path)) return std::nullopt;
   try {
@@ -334,7 +358,7 @@ std::vector<Baseline> baselines(const Task& task, const Options& options, const 
                                 const std::string& cache_folder) {
   const std::string path = path_of(key_of_data(task, options), cache_folder, ".baselines.json");
   if (auto stored = stored_baselines(path, data.hash())) return std::move(*stored);
-  std::vector<Baseline> found{majority(data)};
+  std::vector<Baseline> found{data.shape().next_token ? token_frequencies(data) : majority(data)};
   for (Baseline& one : task.baselines(options, data, workers)) found.push_back(std::move(one));
   Json list = Json::array();
   for (const Baseline& one : found) list.push_back({{"name", one.name}, {"accuracy", one.accuracy}});

@@ -45,7 +45,8 @@ class Dataset {
   double seconds_ = 0;
 };
 
-// Majority class and the task's own baselines, on the test split; computed once per data set and kept beside it.
+// The majority class (of next tokens: their frequencies), then the task's own baselines, on the test split; computed
+// once per data set and kept beside it.
 std::vector<Baseline> baselines(const Task& task, const Options& options, const Dataset& data, Workers& workers,
                                 const std::string& cache_folder);
 

@@ -59,6 +59,20 @@ const Task& find_task(const std::string& id) {
   throw Error(ErrorKind::kUsage, fmt::format("no task is called '{}'{}", id, suggestion(id, ids)));
 }
 
+std::vector<OptionSpec> with_splits(std::vector<OptionSpec> own, const SplitDefaults& defaults,
+                                    const std::string& seed_help) {
+  const auto size = [&](SplitName split, int64_t value, double most) {
+    own.push_back(
+        OptionSpec::integer(split_name(split), static_cast<double>(value), 1, most,
+                            fmt::format("{} examples", split == SplitName::kTrain ? "training" : split_name(split))));
+  };
+  size(SplitName::kTrain, defaults.train, 10'000'000);
+  size(SplitName::kValidation, defaults.validation, 1'000'000);
+  size(SplitName::kTest, defaults.test, 1'000'000);
+  own.push_back(OptionSpec::integer("seed", 0, 0, 9e15, seed_help));
+  return own;
+}
+
 std::array<int64_t, 3> split_sizes(const Options& options) {
   return {options.integer("train"), options.integer("validation"), options.integer("test")};
 }

@@ -25,6 +25,7 @@ struct Shape {
   int64_t max_len = 0;            // upper bound of the tokens of one sequence
   int64_t height = 0, width = 0;  // > 0: the sequence is an image, row by row, height * width = max_len
   bool pair = false;              // an example is two sequences (retrieval)
+  bool next_token = false;        // every token is predicted from those before it: classes = vocab, labels are 0
 };
 
 using Token = uint16_t;
@@ -37,6 +38,7 @@ const char* split_name(SplitName split);
 class Split {
  public:
   int64_t size() const { return static_cast<int64_t>(labels_.size()); }
+  int parts() const { return parts_; }  // sequences of an example: 1, or 2 of a pair
   int32_t label(int64_t i) const { return labels_[static_cast<std::size_t>(i)]; }
   // Tokens of example i; `part` is 0, or 1 for the second sequence of a pair.
   std::span<const Token> tokens(int64_t i, int part = 0) const;
@@ -70,7 +72,8 @@ class DatasetBuilder {
   std::unique_ptr<Content> content_;
 };
 
-// A cheap predictor's accuracy on the test split, printed beside every result.
+// A cheap predictor on the test split, printed beside every result: its accuracy, or its bits per token where the task
+// predicts next tokens.
 struct Baseline {
   std::string name;  // "root operator + direct digits"
   double accuracy = 0;
@@ -144,7 +147,14 @@ void generate_rows(Workers& workers, int64_t wanted, const Make& make, const Acc
   }
 }
 
-// The options train, validation and test of a generated task.
+// How many examples each split has unless the user says otherwise.
+struct SplitDefaults {
+  int64_t train = 0, validation = 0, test = 0;
+};
+// The task's own options, then the ones that every task has: train, validation, test and seed.
+std::vector<OptionSpec> with_splits(std::vector<OptionSpec> own, const SplitDefaults& defaults,
+                                    const std::string& seed_help = "seed of the generator");
+// The options train, validation and test.
 std::array<int64_t, 3> split_sizes(const Options& options);
 
 // Fills the three splits in their order with the unique rows of make(index): every split has the same distribution.

@@ -85,11 +85,7 @@ void add_product(const Rows& rows, T* out, int64_t ld, int64_t width, Gemm<T> g,
   g.beta = listed ? T(0) : T(1);
   gemm(g);
   if (!listed) return;
-  for (int64_t r = 0; r < rows.count; ++r) {
-    T* to = out + rows.list[r] * ld;
-    const T* from = space + r * width;
-    for (int64_t c = 0; c < width; ++c) to[c] += from[c];
-  }
+  table<T>().add(rows.count, rows.list, rows.first, rows.step, width, space, out, ld);
 }
 
 }  // namespace
@@ -142,18 +138,22 @@ void joint_forward(const JointTile<T>& tile, const JointScores<T>& scores, void*
                .c = w.row_result,
                .ldc = dh});
   for (int64_t r = 0; r < scores.rows; ++r) {
-    if (w.sum[r] == 0) continue;  // the row sees no key of this tile
-    const int64_t i = tile.rows[r];
-    T* o = tile.queries.o + i * tile.queries.ldo;
-    T& lse = tile.queries.lse[i];
-    const T* part = w.row_result + r * dh;
-    const T own = w.max[r] + std::log(w.sum[r]);
-    const T top = std::max(lse, own);
-    const T merged = top + std::log(std::exp(lse - top) + std::exp(own - top));
-    const T keep = std::exp(lse - merged), add = std::exp(w.max[r] - merged);
-    lse = merged;
-    for (int64_t c = 0; c < dh; ++c) o[c] = o[c] * keep + part[c] * add;
+    T& lse = tile.queries.lse[tile.rows[r]];
+    T keep = 1, add = 0;
+    if (w.sum[r] != 0) {  // else the row sees no key of this tile
+      const T own = w.max[r] + std::log(w.sum[r]);
+      const T top = std::max(lse, own);
+      const T merged = top + std::log(std::exp(lse - top) + std::exp(own - top));
+      keep = std::exp(lse - merged);
+      add = std::exp(w.max[r] - merged);
+      lse = merged;
+    }
+    // The row's statistics are read; their places take its factors.
+    w.max[r] = keep;
+    w.sum[r] = add;
   }
+  table<T>().merge(scores.rows, tile.rows.list, tile.rows.first, tile.rows.step, dh, w.max, w.sum, w.row_result,
+                   tile.queries.o, tile.queries.ldo);
 }
 
 template <class T>
@@ -161,15 +161,9 @@ void joint_backward_scores(const JointTile<T>& tile, const JointScores<T>& score
   const Scratch<T> w = scratch_of(tile, scratch);
   const int64_t dh = tile.head_dim, rows = scores.rows, keys = scores.keys;
   const auto d_o = gather(tile.rows, tile.queries.d_o, tile.queries.ldo, dh, w.d_o);
-  for (int64_t r = 0; r < rows; ++r) {
-    const int64_t i = tile.rows[r];
-    const T* o = tile.queries.o + i * tile.queries.ldo;
-    const T* d = d_o.data + r * d_o.ld;
-    T sum = 0;
-    for (int64_t c = 0; c < dh; ++c) sum += o[c] * d[c];
-    w.delta[r] = sum;
-    w.lse[r] = tile.queries.lse[i];
-  }
+  table<T>().dots(rows, tile.rows.list, tile.rows.first, tile.rows.step, dh, tile.queries.o, tile.queries.ldo, d_o.data,
+                  d_o.ld, w.delta);
+  for (int64_t r = 0; r < rows; ++r) w.lse[r] = tile.queries.lse[tile.rows[r]];
   // P = exp(S - lse),  dV += P^T dO
   table<T>().probabilities(rows, keys, w.s, w.lds, w.lse);
   add_product(tile.columns, tile.keys.dv, tile.keys.ldv, dh,

@@ -14,8 +14,8 @@
 namespace lra::nn {
 namespace {
 
-// In front of the names of mixers' parameters that all layers share.
-const std::string kSharedPrefix = "layers.mixer.";
+// More than any mixer puts in front of a sequence.
+constexpr int64_t kMostPrefixRows = 4096;
 
 // Records what one mixer declares.
 class LayerDeclarer : public Declarer {
@@ -33,7 +33,7 @@ class LayerDeclarer : public Declarer {
 
   int32_t param(const lra_param_spec& spec) override {
     const bool shared = spec.shared != 0;
-    const std::string name = (shared ? kSharedPrefix : prefix_) + spec.name;
+    const std::string name = (shared ? kSharedMixer : prefix_) + spec.name;
     const auto local = static_cast<int32_t>(params_.size());
     for (std::size_t i = 0; i < parameters_.all().size(); ++i) {
       const Parameter& other = parameters_.all()[i];
@@ -126,7 +126,8 @@ void Encoder::declare_layers(const MixerSource& mixers, int inner_workers) {
   config.bias = model_.bias ? 1 : 0;
   config.worker_count = inner_workers;
   {
-    // A first try tells how many prefix rows the mixer wants; its own length limit must include them.
+    // A first try, with room to spare, tells how many prefix rows the mixer wants; its length limit must include them.
+    config.max_len += kMostPrefixRows;
     Parameters ignored;
     Layer trial;
     LayerDeclarer declarer(ignored, "", trial.mixer_params, trial.mixer_saved, trial.mixer_scratch,
@@ -143,8 +144,8 @@ void Encoder::declare_layers(const MixerSource& mixers, int inner_workers) {
     layer.gain1 = add_parameter(name + "norm1.gain", 1, model_.dim, LRA_INIT_ONE, 0, false);
     layer.shift1 = add_parameter(name + "norm1.shift", 1, model_.dim, LRA_INIT_ZERO, 0, false);
     config.layer = static_cast<int64_t>(l);
-    LayerDeclarer declarer(parameters_, name + "mixer.", layer.mixer_params, layer.mixer_saved, layer.mixer_scratch,
-                           layer.scratch_per_worker, layer.prefix);
+    LayerDeclarer declarer(parameters_, mixer_prefix(config.layer), layer.mixer_params, layer.mixer_saved,
+                           layer.mixer_scratch, layer.scratch_per_worker, layer.prefix);
     layer.mixer = mixers.make(config, declarer);
     if (layer.prefix + model_.cls_rows() != prefix_)
       throw Error(ErrorKind::kPlugin, "the mixer asks for another number of prefix rows in each layer");
@@ -241,15 +242,19 @@ void Encoder::lay_out_memory(int inner_workers) {
   pass_bytes_ = activations + 2 * per_row;
   mixer_scratch_.clear();
   std::vector<std::size_t> scratch;
+  std::size_t all_layers = 0, largest_layer = 0;
   for (const Layer& layer : layers_) {
-    pass_bytes_ += 2 * activations + reals(max_rows_ * model_.mlp) + 4 * per_row;
-    for (const std::size_t bytes : layer.mixer_saved) pass_bytes_ += aligned(bytes);
+    std::size_t saved = 2 * activations + reals(max_rows_ * model_.mlp) + 4 * per_row;
+    for (const std::size_t bytes : layer.mixer_saved) saved += aligned(bytes);
+    all_layers += saved;
+    largest_layer = std::max(largest_layer, saved);
     scratch.resize(std::max(scratch.size(), layer.mixer_scratch.size()));
     for (std::size_t i = 0; i < layer.mixer_scratch.size(); ++i) {
       const std::size_t copies = layer.scratch_per_worker[i] ? static_cast<std::size_t>(inner_workers) : 1;
       scratch[i] = std::max(scratch[i], copies * aligned(layer.mixer_scratch[i]));
     }
   }
+  pass_bytes_ += model_.reversible() ? largest_layer : all_layers;
   mixer_scratch_ = scratch;
   saved_bytes_ = pass_bytes_ * (input_.pair ? 2 : 1);
   row_width_ = 2 * model_.dim + model_.mlp;
@@ -260,7 +265,8 @@ void Encoder::lay_out_memory(int inner_workers) {
   }
   const std::size_t forward_rows = static_cast<std::size_t>(inner_workers) * reals(kRowBlock * row_width_);
   const std::size_t backward_rows = reals(kBackwardBlock * backward_width);
-  scratch_bytes_ = (model_.dropout > 0 ? 2 : 1) * activations + std::max(forward_rows, backward_rows);
+  const std::size_t streams = (model_.dropout > 0 ? 2 : 1) + (model_.reversible() ? 2 : 0);
+  scratch_bytes_ = streams * activations + std::max(forward_rows, backward_rows);
   for (const std::size_t bytes : mixer_scratch_) scratch_bytes_ += bytes;
 }
 
@@ -277,7 +283,10 @@ std::shared_ptr<Encoder::Seat> Encoder::make_seat(const Real* values, void* save
   const int parts = input_.pair ? 2 : 1;
   for (int part = 0; part < parts; ++part) {
     Pass& pass = seat->passes[part];
+    unsigned char* const start = at;
+    unsigned char* end = at;
     for (const Layer& layer : layers_) {
+      if (model_.reversible()) at = start;  // one layer's blocks at a time
       Pass::LayerBlocks blocks{};
       blocks.x = take(max_rows_ * model_.dim);
       blocks.x1 = take(max_rows_ * model_.dim);
@@ -285,7 +294,9 @@ std::shared_ptr<Encoder::Seat> Encoder::make_seat(const Real* values, void* save
       for (Real** row : {&blocks.mean1, &blocks.rstd1, &blocks.mean2, &blocks.rstd2}) *row = take(max_rows_);
       for (const std::size_t bytes : layer.mixer_saved) blocks.mixer.push_back(take_bytes(bytes));
       pass.layers.push_back(std::move(blocks));
+      end = std::max(end, at);
     }
+    at = end;
     pass.x_last = take(max_rows_ * model_.dim);
     pass.mean_last = take(max_rows_);
     pass.rstd_last = take(max_rows_);
@@ -295,6 +306,8 @@ std::shared_ptr<Encoder::Seat> Encoder::make_seat(const Real* values, void* save
   at = static_cast<unsigned char*>(scratch);
   seat->dx = take(max_rows_ * model_.dim);
   seat->dy = model_.dropout > 0 ? take(max_rows_ * model_.dim) : nullptr;
+  seat->d_other = model_.reversible() ? take(max_rows_ * model_.dim) : nullptr;
+  seat->mixed = model_.reversible() ? take(max_rows_ * model_.dim) : nullptr;
   for (const std::size_t bytes : mixer_scratch_) seat->mixer_scratch.push_back(take_bytes(bytes));
   seat->rows_scratch = reinterpret_cast<Real*>(at);
 
@@ -329,9 +342,10 @@ void Encoder::after_step(uint64_t step, Real* values, const Real* gradients) con
     for (const int32_t index : layer.mixer_params) {
       const Parameter& p = parameters_.at(index);
       const bool statistic = p.kind == LRA_PARAM_STATISTIC;
-      params.push_back(statistic ? (gradients == nullptr ? nullptr : gradients + p.offset)
-                                 : parameters_.value(index, static_cast<const Real*>(values)));
-      buffers.push_back(p.kind == LRA_PARAM_BUFFER ? parameters_.value(index, values) : nullptr);
+      const Real* sum = statistic && gradients != nullptr ? gradients + p.offset : nullptr;
+      params.push_back(statistic ? sum : parameters_.value(index, static_cast<const Real*>(values)));
+      // The contract hands over one array of pointers, of blocks to write and of sums to read.
+      buffers.push_back(p.kind == LRA_PARAM_BUFFER ? parameters_.value(index, values) : const_cast<Real*>(sum));
     }
     lra_step at{};
     at.struct_size = sizeof(at);
@@ -386,6 +400,7 @@ double Encoder::backward_flops(int64_t tokens) const {
   const auto n = static_cast<double>(rows(tokens));
   double flops = mixer_cost(tokens).backward_flops;
   flops += static_cast<double>(model_.layers) * 8.0 * n * static_cast<double>(model_.dim * model_.mlp);
+  if (model_.reversible()) flops += forward_flops(tokens) - head_flops(tokens);  // every layer once more
   // Logits of rows are computed again.
   return flops + (input_.next_token ? 3 : 2) * head_flops(tokens);
 }

@@ -3,6 +3,7 @@
 //   x_0 = tokens + positions                      (a CLS row and the mixer's own prefix rows in front)
 //   x_l' = x_l + mix(LN(x_l))
 //   x_{l+1} = x_l' + W2 gelu(W1 LN(x_l') + b1) + b2
+//   (reversible layers: encoder_reversible.cpp)
 //   z = pool(LN(x_L));  logits = head(z);  loss = cross-entropy + the mixers' auxiliary losses
 // Of a task of next tokens every row has logits, head(LN(x_L)), and the loss is the mean over rows.
 // One sequence at a time, its true length, no padding. Dropout sits after the embedding, the mixer and both
@@ -104,7 +105,22 @@ class Encoder {
   void embed_backward(Seat& seat, const Pass& pass, int part, Real* dx, Real* gradients) const;
   void layer_forward(Seat& seat, Pass& pass, int part, std::size_t l) const;
   void layer_backward(Seat& seat, Pass& pass, int part, std::size_t l, Real* dx, Real* gradients) const;
-  void feed_forward_backward(Seat& seat, const Pass& pass, int part, std::size_t l, Real* dx, Real* gradients) const;
+  // dx += the gradient through LN and feed-forward layers of d_out_rows, which may be dx.
+  void feed_forward_backward(Seat& seat, const Pass& pass, int part, std::size_t l, const Real* d_out_rows, Real* dx,
+                             Real* gradients) const;
+  // dx += the gradient through LN and mixer of dy, which may be dx; normed and dn are room for [N, D].
+  struct MixerRows {
+    const Real* dy;
+    Real *normed, *dn, *dx;
+  };
+  void mixer_backward(Seat& seat, const Pass& pass, int part, std::size_t l, const MixerRows& io,
+                      Real* gradients) const;
+  void reversible_start(const Pass& pass) const;
+  void reversible_end(const Pass& pass) const;
+  void reversible_forward(Seat& seat, const Pass& pass, int part, std::size_t l) const;
+  void reversible_backward(Seat& seat, const Pass& pass, int part, Real* dx, Real* gradients) const;
+  double add_mixed(Seat& seat, const Pass& pass, int part, std::size_t l, Real sign) const;
+  void add_fed_forward(Seat& seat, const Pass& pass, int part, std::size_t l, Real sign) const;
   void pool(Seat& seat, const Pass& pass, int part) const;
   void pool_backward(Seat& seat, const Pass& pass, int part, Real* dx, Real* gradients) const;
   double head(Seat& seat, int32_t label) const;

@@ -71,8 +71,9 @@ class Encoder::Seat {
   const Real* values = nullptr;
   Pass passes[2];
   Example example;
-  Real *dx = nullptr, *dy = nullptr;  // [max_rows, D]; dy only with dropout
-  Real* rows_scratch = nullptr;       // forward: per worker; backward: one block
+  Real *dx = nullptr, *dy = nullptr;          // [max_rows, D]; dy only with dropout
+  Real *d_other = nullptr, *mixed = nullptr;  // [max_rows, D], reversible only: gradient of b, result of a mixer
+  Real* rows_scratch = nullptr;               // forward: per worker; backward: one block
   std::vector<void*> mixer_scratch;
   std::vector<std::vector<const Real*>> mixer_params;  // per layer
   std::vector<Real*> mixer_gradients;                  // of one layer, refilled per call

@@ -38,7 +38,13 @@ void Encoder::encode(Seat& seat, int part, const Example& example) const {
   LRA_ASSERT(tokens >= (input_.next_token ? 2 : 1) && tokens <= input_.max_len);
   pass.rows = rows(tokens);
   embed(seat, pass, part, example);
-  for (std::size_t l = 0; l < layers_.size(); ++l) layer_forward(seat, pass, part, l);
+  if (model_.reversible()) {
+    reversible_start(pass);
+    for (std::size_t l = 0; l < layers_.size(); ++l) reversible_forward(seat, pass, part, l);
+    reversible_end(pass);
+  } else {
+    for (std::size_t l = 0; l < layers_.size(); ++l) layer_forward(seat, pass, part, l);
+  }
   if (!input_.next_token) pool(seat, pass, part);
 }
 
@@ -162,27 +168,37 @@ void Encoder::encode_backward(Seat& seat, int part, Real* gradients) const {
   } else {
     pool_backward(seat, pass, part, seat.dx, gradients);
   }
-  for (std::size_t l = layers_.size(); l-- > 0;) layer_backward(seat, pass, part, l, seat.dx, gradients);
+  if (model_.reversible()) {
+    reversible_backward(seat, pass, part, seat.dx, gradients);
+  } else {
+    for (std::size_t l = layers_.size(); l-- > 0;) layer_backward(seat, pass, part, l, seat.dx, gradients);
+  }
   embed_backward(seat, pass, part, seat.dx, gradients);
 }
 
 void Encoder::layer_backward(Seat& seat, Pass& pass, int part, std::size_t l, Real* dx, Real* gradients) const {
+  feed_forward_backward(seat, pass, part, l, dx, dx, gradients);  // dx is now the gradient of x'
+  // Two saved blocks are dead by now: the next layer's input, and x' of this one.
+  mixer_backward(seat, pass, part, l, {.dy = dx, .normed = pass.x_after(l), .dn = pass.layers[l].x1, .dx = dx},
+                 gradients);
+}
+
+void Encoder::mixer_backward(Seat& seat, const Pass& pass, int part, std::size_t l, const MixerRows& io,
+                             Real* gradients) const {
   const Layer& layer = layers_[l];
   const Pass::LayerBlocks& saved = pass.layers[l];
   const int64_t rows = pass.rows;
   const int64_t dim = model_.dim;
   const auto value = [&](int32_t index) { return seat.value(parameters_, index); };
-  feed_forward_backward(seat, pass, part, l, dx, gradients);  // dx is now the gradient of x'
-
-  const Real* dy = dx;
+  const Real* dy = io.dy;
   if (model_.dropout > 0) {
-    std::memcpy(seat.dy, dx, static_cast<std::size_t>(rows * dim) * sizeof(Real));
+    std::memcpy(seat.dy, dy, static_cast<std::size_t>(rows * dim) * sizeof(Real));
     drop(seat, part, kSites * (l + 1) + kSiteMixer, 0, rows, dim, seat.dy);
     dy = seat.dy;
   }
-  // Two saved blocks are dead by now: the next layer's input, and x' of this one.
-  Real* normed_rows = pass.x_after(l);
-  Real* dn_rows = saved.x1;
+  Real* normed_rows = io.normed;
+  Real* dn_rows = io.dn;
+  Real* dx = io.dx;
   workers_.for_chunks(rows, kRowBlock, [&](int64_t begin, int64_t end, int) {
     math::layer_norm(end - begin, dim, saved.x + begin * dim, value(layer.gain1), value(layer.shift1),
                      static_cast<Real>(model_.norm_eps), normed_rows + begin * dim, saved.mean1 + begin,
@@ -206,8 +222,8 @@ void Encoder::layer_backward(Seat& seat, Pass& pass, int part, std::size_t l, Re
   }
 }
 
-void Encoder::feed_forward_backward(Seat& seat, const Pass& pass, int part, std::size_t l, Real* dx,
-                                    Real* gradients) const {
+void Encoder::feed_forward_backward(Seat& seat, const Pass& pass, int part, std::size_t l, const Real* d_out_rows,
+                                    Real* dx, Real* gradients) const {
   const Layer& layer = layers_[l];
   const Pass::LayerBlocks& saved = pass.layers[l];
   const int64_t dim = model_.dim;
@@ -235,7 +251,7 @@ void Encoder::feed_forward_backward(Seat& seat, const Pass& pass, int part, std:
                        static_cast<Real>(model_.norm_eps), normed + begin * dim, saved.mean2 + row, saved.rstd2 + row);
       math::gelu(count * mlp, h, g, form);
       drop(seat, part, site(kSiteHidden), row, count, mlp, g);
-      std::memcpy(df, dx + row * dim, static_cast<std::size_t>(count * dim) * sizeof(Real));
+      std::memcpy(df, d_out_rows + row * dim, static_cast<std::size_t>(count * dim) * sizeof(Real));
       drop(seat, part, site(kSiteOutput), row, count, dim, df);
       multiply(count, mlp, dim, df, math::Op::kNone, value(layer.w2), math::Op::kTranspose, dg, 0,
                nullptr);  // dg = df W2^T

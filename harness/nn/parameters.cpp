@@ -44,6 +44,8 @@ void smooth_table(const Parameter& p, uint64_t key, Real* out) {
 
 }  // namespace
 
+std::string mixer_prefix(int64_t layer) { return "layer" + std::to_string(layer) + ".mixer."; }
+
 int32_t Parameters::add(Parameter parameter) {
   for (const Parameter& other : all_) LRA_ASSERT(other.name != parameter.name);
   all_.push_back(std::move(parameter));

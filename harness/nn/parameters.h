@@ -32,6 +32,10 @@ struct Parameter {
   bool has_gradient() const { return kind != LRA_PARAM_BUFFER; }
 };
 
+// What the names of a mixer's parameters begin with: "layer0.mixer.", or for those that all layers share kSharedMixer.
+std::string mixer_prefix(int64_t layer);
+inline constexpr const char* kSharedMixer = "layers.mixer.";
+
 class Parameters {
  public:
   // Returns the index. LRA_ASSERTs that the name is new.

@@ -31,6 +31,7 @@ void visit(Fields& fields, Model& m) {
   fields.field("head_hidden", m.head_hidden);
   fields.choice("interaction", m.interaction, Names{"nli", "concat"});
   fields.choice("activation", m.activation, Names{"gelu_tanh", "gelu_erf"});
+  fields.choice("residual", m.residual, Names{"plain", "reversible"});
   fields.field("dropout", m.dropout);
   fields.field("norm_eps", m.norm_eps);
 }
@@ -76,6 +77,8 @@ void validate(const ModelSpec& m, const Input& input) {
 Json to_json(const ModelSpec& model) {
   FieldWriter writer;
   visit(writer, model);
+  // Said only where it is not plain: records made before there was a choice keep their hash.
+  if (!model.reversible()) writer.json.erase("residual");
   return writer.json;
 }
 

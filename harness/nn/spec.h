@@ -24,6 +24,8 @@ enum class Interaction { kNli, kConcat };    // of a pair: [a, b, a*b, a-b] or [
 enum class Init { kScaledNormal, kXavier };  // N(0, 1/in), residual outputs / sqrt(2 layers); or Glorot uniform
 enum class TokenInit { kNormal, kSmooth };   // kSmooth: neighbouring gray levels start with similar vectors
 enum class Activation { kGeluTanh, kGeluErf };
+// kReversible: two streams, and memory for one layer only; see encoder_reversible.cpp.
+enum class Residual { kPlain, kReversible };
 
 struct ModelSpec {
   int64_t layers = 2, dim = 64, heads = 2, mlp = 128;
@@ -43,12 +45,14 @@ struct ModelSpec {
   int64_t head_hidden = 0;  // 0: mlp
   Interaction interaction = Interaction::kNli;
   Activation activation = Activation::kGeluTanh;
+  Residual residual = Residual::kPlain;
   double dropout = 0;  // after the embedding, the mixer and both feed-forward layers
   double norm_eps = 1e-6;
 
   int64_t inner() const { return qkv_dim > 0 ? qkv_dim : dim; }
   int64_t hidden() const { return head_hidden > 0 ? head_hidden : mlp; }
   int64_t cls_rows() const { return pool == Pool::kCls ? 1 : 0; }
+  bool reversible() const { return residual == Residual::kReversible; }
 };
 
 // Throws Error(kUsage) naming the field, what was found and what is wanted.

@@ -136,6 +136,11 @@ std::string checkpoint_hash(const std::string& path) {
   return fmt::format("{:016x}", require_whole(file, path).hash);
 }
 
+Json checkpoint_header(const std::string& path) {
+  const MappedFile file(path);
+  return require_whole(file, path).header;
+}
+
 Start start_from_checkpoint(const std::string& path, const nn::Parameters& parameters, Real* values) {
   const MappedFile file(path);
   const Contents contents = require_whole(file, path);

@@ -21,6 +21,8 @@ struct Start {
 Start start_from_checkpoint(const std::string& path, const nn::Parameters& parameters, Real* values);
 // Identifies the content of a checkpoint, 16 hex digits. Throws like start_from_checkpoint.
 std::string checkpoint_hash(const std::string& path);
+// The header of a whole, verified checkpoint: "spec", "step", "parameters". Throws like start_from_checkpoint.
+Json checkpoint_header(const std::string& path);
 // What a header must say of the model so that another one can start from it.
 Json parameter_table(const nn::Parameters& parameters);
 

@@ -89,7 +89,8 @@ nn::Input input_of(const data::Shape& shape) {
           .max_len = shape.max_len,
           .height = shape.height,
           .width = shape.width,
-          .pair = shape.pair};
+          .pair = shape.pair,
+          .next_token = shape.next_token};
 }
 
 Json RunSpec::json() const {

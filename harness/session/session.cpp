@@ -17,6 +17,7 @@
 #include "data/dataset.h"
 #include "math/peak.h"
 #include "plugin/mixer.h"
+#include "record/record.h"
 #include "session/checkpoint.h"
 #include "train/trainer.h"
 
@@ -275,7 +276,7 @@ class Run {
         log_.mixer_share += result.mixer_share;
         ++log_.timed_steps;
       }
-      report(Progress::Kind::kStep, result.loss, -1);
+      report(Progress::Kind::kStep, result.loss, "");
       if (result.step % t.evaluation_interval() == 0 || result.step == t.steps) evaluate_now(result);
       if (stop_requested()) {
         stopped_ = true;
@@ -293,7 +294,7 @@ class Run {
       }
       if (wall_seconds() - last_checkpoint_ >= execution_.checkpoint_seconds && result.step < t.steps) {
         checkpoint();
-        report(Progress::Kind::kCheckpoint, result.loss, -1);
+        report(Progress::Kind::kCheckpoint, result.loss, "");
       }
     }
   }
@@ -306,24 +307,29 @@ class Run {
                           {"seconds", log_.train_seconds},
                           {"train_loss", log_.loss_count > 0 ? finite_or_null(loss) : Json(nullptr)},
                           {"validation_loss", finite_or_null(evaluation.loss)},
-                          {"validation_quality", evaluation.accuracy},
+                          {"validation_quality", quality(evaluation)},
                           {"lr", last.lr},
                           {"grad_norm", finite_or_null(last.gradient_norm)}});
     log_.loss_sum = 0;
     log_.loss_count = 0;
-    const bool better =
-        evaluation.accuracy > log_.best || (evaluation.accuracy == log_.best && evaluation.loss < log_.best_loss);
-    if (better) {
-      log_.best = evaluation.accuracy;
+    const double reached = quality(evaluation);
+    const bool first = log_.curve.size() == 1;
+    const bool better = next_token() ? reached < log_.best : reached > log_.best;
+    if (first || better || (reached == log_.best && evaluation.loss < log_.best_loss)) {
+      log_.best = reached;
       log_.best_loss = evaluation.loss;
       log_.best_step = trainer_->steps_done();
       trainer_->keep_best();
     }
-    report(Progress::Kind::kEvaluation, loss, evaluation.accuracy);
+    report(Progress::Kind::kEvaluation, loss, quality_text(metric(), reached));
   }
 
+  bool next_token() const { return data_->shape().next_token; }
+  const char* metric() const { return next_token() ? "bits_per_token" : "accuracy"; }
+  double quality(const train::Evaluation& e) const { return next_token() ? e.loss / std::log(2) : e.accuracy; }
+
   void judge() {
-    report(Progress::Kind::kTest, 0, -1);
+    report(Progress::Kind::kTest, 0, "");
     const int64_t limit = spec_.train.test_examples;
     const train::Evaluation train_end = trainer_->evaluate(data::SplitName::kTrain, spec_.train.eval_examples);
     const train::Evaluation last = trainer_->evaluate(data::SplitName::kTest, limit);
@@ -334,27 +340,37 @@ class Run {
     trainer_->swap_best();
     log_.evaluation_seconds += train_end.seconds + last.seconds + best.seconds;
     evaluation_rate_ = static_cast<double>(last.examples + best.examples) / (last.seconds + best.seconds);
-    const train::Interval interval = train::wilson(best.correct, best.examples);
-    const double chance = 1.0 / static_cast<double>(data_->shape().classes);
-    double majority = chance;
-    Json others = Json::object();
-    for (const data::Baseline& baseline : baselines_) {
-      others[baseline.name] = baseline.accuracy;
-      if (baseline.name == "majority") majority = baseline.accuracy;
+    constexpr double kTwoSided95 = 1.959963984540054;
+    train::Interval interval = train::wilson(best.correct, best.examples);
+    if (next_token()) {
+      const double half = kTwoSided95 * best.loss_error / std::log(2);
+      interval = {quality(best) - half, quality(best) + half};
     }
-    at_chance_ = interval.low <= std::max(chance, majority);
-    record_["quality"] = {{"metric", "accuracy"},
-                          {"test", best.accuracy},
+    const auto classes = static_cast<double>(data_->shape().classes);
+    const double chance = next_token() ? std::log2(classes) : 1 / classes;
+    const double majority = baselines_.front().accuracy;
+    Json others = Json::object();
+    for (const data::Baseline& baseline : baselines_) others[baseline.name] = baseline.accuracy;
+    at_chance_ =
+        next_token() ? interval.high >= std::min(chance, majority) : interval.low <= std::max(chance, majority);
+    record_["quality"] = {{"metric", metric()},
+                          {"test", quality(best)},
                           {"test_ci95", {interval.low, interval.high}},
                           {"test_loss", finite_or_null(best.loss)},
                           {"test_examples", best.examples},
-                          {"test_last_weights", last.accuracy},
+                          {"test_last_weights", quality(last)},
                           {"validation_best", log_.best},
                           {"best_step", log_.best_step},
-                          {"train_at_end", train_end.accuracy},
+                          {"train_at_end", quality(train_end)},
                           {"chance", chance},
                           {"majority", majority},
                           {"baselines", others}};
+    if (next_token()) {
+      Json octaves = Json::array();
+      for (const double loss : best.loss_by_octave) octaves.push_back(loss / std::log(2));
+      record_["quality"]["bits_by_position"] = octaves;
+      record_["quality"]["next_token_accuracy"] = best.accuracy;
+    }
   }
 
   void measure() {
@@ -396,14 +412,14 @@ class Run {
     return record_;
   }
 
-  void report(Progress::Kind kind, double loss, double accuracy) const {
+  void report(Progress::Kind kind, double loss, const std::string& quality) const {
     if (!progress_) return;
     Progress p;
     p.kind = kind;
     p.step = trainer_->steps_done();
     p.steps = spec_.train.steps;
     p.loss = loss;
-    p.accuracy = accuracy;
+    p.quality = quality;
     p.seconds = log_.train_seconds;
     const double spent = log_.train_seconds + log_.evaluation_seconds;
     p.eta = p.step > 0 ? spent / static_cast<double>(p.step) * static_cast<double>(p.steps - p.step) : 0;
@@ -439,6 +455,10 @@ class Run {
 void request_stop() { stop_flag = 1; }
 
 bool stop_requested() { return stop_flag != 0; }
+
+std::string quality_text(const std::string& metric, double value) {
+  return metric == "accuracy" ? fmt::format("{:.1f} %", 100 * value) : fmt::format("{:.3f} bits", value);
+}
 
 Forecast forecast(const RunSpec& spec, const Variant& variant, const Execution& execution) {
   const data::Shape shape = data::find_task(spec.task).shape(spec.task_options);
@@ -504,6 +524,6 @@ Json failed_record(const RunSpec& spec, const std::string& status, const std::st
   return record;
 }
 
-void write_record(const Json& record, const std::string& path) { write_file_atomically(path, json_text(record)); }
+void write_record(const Json& record, const std::string& path) { record::write_record(record, path); }
 
 }  // namespace lra::session

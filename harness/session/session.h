@@ -29,13 +29,16 @@ struct Progress {
   Kind kind = Kind::kStep;
   int64_t step = 0, steps = 0;
   double loss = 0;
-  double accuracy = -1;  // validation, or -1
-  double seconds = 0;    // of training so far
-  double eta = 0;        // seconds left, by the pace so far
+  std::string quality;  // "52.2 %" or "2.31 bits", on the validation split; empty between evaluations
+  double seconds = 0;   // of training so far
+  double eta = 0;       // seconds left, by the pace so far
   double tokens_per_s = 0;
   std::string text;
 };
 using ProgressFn = std::function<void(const Progress&)>;
+
+// A value of a record's metric as people read it: "52.2 %" for accuracy, "2.310 bits" for bits_per_token.
+std::string quality_text(const std::string& metric, double value);
 
 // Set from a signal handler: the run finishes its step, saves and returns an "interrupted" record.
 void request_stop();

@@ -61,9 +61,10 @@ struct Tally {
   std::array<int64_t, kOctaves> octave_targets{};
 
   void add(const nn::Outcome& outcome, std::span<const Real> target_losses) {
-    loss += outcome.loss * static_cast<double>(outcome.targets);
-    example_loss += outcome.loss;
-    example_squares += outcome.loss * outcome.loss;
+    const double own = outcome.loss - outcome.auxiliary;
+    loss += own * static_cast<double>(outcome.targets);
+    example_loss += own;
+    example_squares += own * own;
     hits += outcome.hits;
     targets += outcome.targets;
     for (std::size_t i = 0; i < target_losses.size(); ++i) {

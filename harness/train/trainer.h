@@ -27,7 +27,7 @@ struct Interval {
 Interval wilson(int64_t correct, int64_t total);
 
 struct Evaluation {
-  double loss = 0;  // mean over targets, auxiliary losses included
+  double loss = 0;  // cross-entropy, mean over targets
   double accuracy = 0;
   int64_t correct = 0, targets = 0, examples = 0;
   double seconds = 0;

@@ -16,6 +16,8 @@ using Rooms = std::map<std::string, std::set<std::string>>;
 // room -> rooms whose headers it may include (its own always).
 const Rooms kAllowed{
     {"core", {}},
+    {"record", {"core"}},
+    {"report", {"core", "record"}},
     {"math", {"core"}},
     {"blas", {"core", "math"}},
     {"abi", {}},
@@ -23,8 +25,9 @@ const Rooms kAllowed{
     {"data", {"core"}},
     {"nn", {"core", "abi", "math", "blas"}},
     {"plugin", {"core", "abi", "math", "blas", "nn"}},
+    {"check", {"core", "abi", "blas", "plugin"}},
     {"train", {"core", "math", "data", "nn", "abi"}},
-    {"session", {"core", "math", "blas", "data", "nn", "train", "plugin", "abi"}},
+    {"session", {"core", "math", "blas", "data", "nn", "train", "plugin", "abi", "record"}},
 };
 
 std::set<std::string> rooms_included_by(const std::filesystem::path& file) {

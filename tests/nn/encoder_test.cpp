@@ -223,6 +223,93 @@ TEST(EncoderGradient, HoldsForAParameterThatAllLayersShare) {
   expect_gradient(bench, "shared");
 }
 
+ModelSpec reversible_model(int64_t layers) {
+  ModelSpec m = small_model();
+  m.layers = layers;
+  m.residual = Residual::kReversible;
+  return m;
+}
+
+TEST(EncoderGradient, HoldsForReversibleLayersWhoseInputsAreComputedAgain) {
+  ModelSpec m = reversible_model(3);
+  Bench plain(m, {.vocab = 7, .classes = 2, .max_len = 10}, mean_mixers(2), 1, 1);
+  expect_gradient(plain, "reversible");
+  Bench pair(m, {.vocab = 7, .classes = 2, .max_len = 10, .pair = true}, mean_mixers(), 1, 1);
+  expect_gradient(pair, "reversible pair");
+  m.dropout = 0.3;
+  Bench noisy(m, {.vocab = 7, .classes = 2, .max_len = 400}, mean_mixers(), 1, 1);
+  expect_gradient(noisy, "reversible, dropout, three blocks");
+  m.causal = true;
+  Bench next(m, {.vocab = 7, .classes = 7, .max_len = 9, .next_token = true}, mean_mixers(), 1, 1);
+  expect_gradient(next, "reversible, next tokens");
+}
+
+// One layer of which one half is zero: x_L = x + F / 2, what a plain layer gives when that half's last weights are
+// halved.
+TEST(EncoderReversible, IsTheMeanOfItsTwoStreams) {
+  for (const std::string half : {"mixer", "mlp"}) {
+    Bench two(reversible_model(1), {.vocab = 7, .classes = 3, .max_len = 9}, mean_mixers(), 1, 1);
+    ModelSpec model = reversible_model(1);
+    model.residual = Residual::kPlain;
+    Bench one(model, {.vocab = 7, .classes = 3, .max_len = 9}, mean_mixers(), 1, 1);
+    for (const Parameter& p : one.encoder.parameters().all()) {
+      const bool mixes = p.name == "layer0.mixer.w";
+      if (!mixes && p.name != "layer0.mlp.w2" && p.name != "layer0.mlp.b2") continue;
+      for (int64_t i = p.offset; i < p.offset + p.size(); ++i) {
+        if (mixes == (half == "mixer")) {
+          one.values[i] = two.values[i] / 2;
+        } else {
+          one.values[i] = two.values[i] = 0;
+        }
+      }
+    }
+    const auto cross_entropy = [](Bench& bench) {
+      const Outcome outcome = bench.encoder.forward(*bench.seat, bench.example);
+      return outcome.loss - outcome.auxiliary;
+    };
+    EXPECT_NEAR(cross_entropy(two), cross_entropy(one), sizeof(Real) == 8 ? 1e-12 : 1e-5) << half;
+  }
+}
+
+TEST(EncoderReversible, NeedsNoMoreMemoryForMoreLayers) {
+  const auto saved = [](const ModelSpec& model) {
+    return Bench(model, {.vocab = 7, .classes = 2, .max_len = 64}, mean_mixers(), 1, 1).encoder.saved_bytes();
+  };
+  EXPECT_EQ(saved(reversible_model(1)), saved(reversible_model(9)));
+  EXPECT_EQ(saved(reversible_model(1)), saved([] {
+              ModelSpec m = small_model();
+              m.layers = 1;
+              return m;
+            }()));
+}
+
+TEST(EncoderReversible, CountsTheFlopsThatItDoesTwice) {
+  Bench bench(reversible_model(2), {.vocab = 7, .classes = 2, .max_len = 300}, mean_mixers(), 1, 1);
+  const lra_cost mixers = bench.encoder.mixer_cost(300);  // they multiply by hand
+  const double start = double(bench.encoder.kernel_flops());
+  bench.loss();
+  const double middle = double(bench.encoder.kernel_flops());
+  bench.encoder.backward(*bench.seat, bench.gradients);
+  EXPECT_EQ(middle - start, bench.encoder.forward_flops(300) - mixers.forward_flops);
+  EXPECT_EQ(double(bench.encoder.kernel_flops()) - middle,
+            bench.encoder.backward_flops(300) - mixers.forward_flops - mixers.backward_flops);
+}
+
+TEST(EncoderReversible, GivesTheSameBitsForOneAndThreeWorkersInsideASequence) {
+  ModelSpec m = reversible_model(2);
+  m.dim = 40;
+  m.mlp = 100;
+  m.dropout = 0.1;
+  const Input input{.vocab = 5, .classes = 2, .max_len = 700};
+  Bench one(m, input, mean_mixers(), 1, 1);
+  Bench three(m, input, mean_mixers(), 3, 3);
+  EXPECT_EQ(one.loss(), three.loss());
+  one.encoder.backward(*one.seat, one.gradients);
+  three.encoder.backward(*three.seat, three.gradients);
+  for (int64_t i = 0; i < one.encoder.parameters().gradients_size(); ++i)
+    ASSERT_EQ(one.gradients[i], three.gradients[i]) << i;
+}
+
 TEST(Encoder, LosesTheLogarithmOfTheVocabularyWhenItsHeadIsZero) {
   Bench bench(next_token_model(), {.vocab = 7, .classes = 7, .max_len = 9, .next_token = true}, mean_mixers(), 1, 1);
   for (const Parameter& p : bench.encoder.parameters().all()) {
@@ -261,6 +348,51 @@ TEST(Encoder, GivesTheSameBitsForOneAndThreeWorkersInsideASequence) {
   three.encoder.backward(*three.seat, three.gradients);
   for (int64_t i = 0; i < one.encoder.parameters().gradients_size(); ++i)
     ASSERT_EQ(one.gradients[i], three.gradients[i]) << i;
+}
+
+// Counts its backward calls in a statistic and keeps the sum in a buffer.
+class CallCounter : public Mixer {
+ public:
+  explicit CallCounter(Declarer& declarer) {
+    for (const auto& [name, kind] : {std::pair{"calls", LRA_PARAM_BUFFER}, std::pair{"sum", LRA_PARAM_STATISTIC}}) {
+      lra_param_spec spec{};
+      spec.struct_size = sizeof(spec);
+      spec.name = name;
+      spec.rows = spec.cols = 1;
+      spec.kind = kind;
+      spec.align_with = -1;
+      declarer.param(spec);
+    }
+  }
+  void forward(const lra_step& s, Real* y, Real*) const override { std::copy_n(s.x, s.len * 8, y); }
+  void backward(const lra_step& s, const Real* dy, Real* dx, Real* const* dparams) const override {
+    std::copy_n(dy, s.len * 8, dx);
+    dparams[1][0] += 1;
+  }
+  lra_cost cost(int64_t) const override { return {sizeof(lra_cost), 0, 0, 0}; }
+  bool has_after_step() const override { return true; }
+  void after_step(const lra_step& s, Real* const* buffers) const override {
+    if (s.step > 0) buffers[0][0] = buffers[1][0];
+  }
+};
+
+TEST(Encoder, HandsSumsOfStatisticsToTheMixerBesideItsBuffers) {
+  MixerSource mixers;
+  mixers.make = [](const lra_config&, Declarer& declarer) { return std::make_unique<CallCounter>(declarer); };
+  Bench bench(small_model(), {.vocab = 5, .classes = 2, .max_len = 7}, mixers, 1, 1);
+  bench.encoder.after_step(0, bench.values, nullptr);
+  for (int i = 0; i < 3; ++i) {
+    bench.loss();
+    bench.encoder.backward(*bench.seat, bench.gradients);
+  }
+  bench.encoder.after_step(1, bench.values, bench.gradients);
+  int found = 0;
+  for (const Parameter& p : bench.encoder.parameters().all()) {
+    if (p.kind != LRA_PARAM_BUFFER) continue;
+    ++found;
+    EXPECT_EQ(bench.values[p.offset], 3) << p.name;
+  }
+  EXPECT_EQ(found, 2);
 }
 
 TEST(Encoder, SharedParametersStartEqualWhateverTheMixer) {
@@ -317,6 +449,10 @@ TEST(ModelSpec, ReadsWritesAndRefusesByName) {
   ModelSpec back;
   from_json(to_json(m), back);
   EXPECT_EQ(to_json(m), to_json(back));
+  EXPECT_FALSE(to_json(m).contains("residual")) << "what is plain keeps the hash it had";
+  m.residual = Residual::kReversible;
+  from_json(to_json(m), back);
+  EXPECT_TRUE(back.reversible());
   const auto message = [&](const Json& json) {
     try {
       from_json(json, back);

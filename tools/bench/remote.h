@@ -4,7 +4,10 @@
 
 #include <sys/types.h>
 
+#include <functional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "tools/bench/subject.h"
 
@@ -17,6 +20,9 @@ class RemoteSubject {
  public:
   // Throws what Subject throws, or Error(kPlugin) if the child dies.
   explicit RemoteSubject(const Setting& setting);
+  // The same in another build's lra-bench: command is that program, with whatever runs it in front ("valgrind", ...).
+  // core: the one it may use, or -1 for any.
+  RemoteSubject(const Setting& setting, const std::vector<std::string>& command, int core);
   ~RemoteSubject();
   RemoteSubject(const RemoteSubject&) = delete;
   RemoteSubject& operator=(const RemoteSubject&) = delete;
@@ -24,8 +30,12 @@ class RemoteSubject {
   Pass forward() { return pass("forward"); }
   Pass step() { return pass("step"); }
   Json facts() { return ask("facts"); }
+  // Lets the process end by itself.
+  void finish();
 
  private:
+  using Descriptors = std::vector<std::pair<int, int>>;
+  void open(const Setting& setting, int core, const std::function<pid_t(const Descriptors&)>& start);
   Pass pass(const char* which);
   Json ask(const Json& request);
 

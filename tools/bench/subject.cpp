@@ -132,15 +132,20 @@ Subject::~Subject() = default;
 
 Pass Subject::forward() {
   Parts& p = *parts_;
-  const double start = wall_seconds();
+  const double start = wall_seconds(), cpu = cpu_seconds();
   p.trainer.evaluate(data::SplitName::kValidation, p.setting.batch);
   return {.seconds = wall_seconds() - start,
+          .cpu_seconds = cpu_seconds() - cpu,
           .flops = p.encoder.forward_flops(p.setting.length) * static_cast<double>(p.setting.batch)};
 }
 
 Pass Subject::step() {
+  const double cpu = cpu_seconds();
   const train::StepResult result = parts_->trainer.step();
-  return {.seconds = result.seconds, .mixer_seconds = result.seconds * result.mixer_share, .flops = result.flops};
+  return {.seconds = result.seconds,
+          .cpu_seconds = cpu_seconds() - cpu,
+          .mixer_seconds = result.seconds * result.mixer_share,
+          .flops = result.flops};
 }
 
 Json Subject::facts() const {
@@ -157,6 +162,8 @@ Json Subject::facts() const {
           {"parameters", p.encoder.parameters().trainable_size()},
           {"planned_bytes", p.plan.total() + p.encoder.table_bytes() + p.data.bytes()},
           {"saved_per_sequence", p.encoder.saved_bytes()},
+          {"flops_per_example", p.encoder.forward_flops(p.setting.length) + p.encoder.backward_flops(p.setting.length)},
+          {"library_bytes", std::filesystem::file_size(p.setting.library)},
           {"peak_gflops", math::measure_fma_peak<Real>(kPeakSeconds) * p.crew.threads()},
           {"peak_rss_bytes", peak_rss_bytes()}};
 }

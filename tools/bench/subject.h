@@ -28,6 +28,7 @@ struct Setting {
 // One forward pass or one training step of a batch.
 struct Pass {
   double seconds = 0;
+  double cpu_seconds = 0;    // of all threads, user and system
   double mixer_seconds = 0;  // of them in the token mixers; 0 if not known
   double flops = 0;          // counted by the kernels (step) or foreseen (forward)
 };

@@ -64,7 +64,7 @@ Json progress_json(const session::Progress& p) {
           {"step", p.step},
           {"steps", p.steps},
           {"loss", finite_or_null(p.loss)},
-          {"accuracy", p.accuracy},
+          {"quality", p.quality},
           {"seconds", p.seconds},
           {"eta", p.eta},
           {"tokens_per_s", p.tokens_per_s},
@@ -77,7 +77,7 @@ session::Progress progress_of(const Json& json) {
   json.at("step").get_to(p.step);
   json.at("steps").get_to(p.steps);
   p.loss = json.at("loss").is_number() ? json.at("loss").get<double>() : 0;
-  json.at("accuracy").get_to(p.accuracy);
+  json.at("quality").get_to(p.quality);
   json.at("seconds").get_to(p.seconds);
   json.at("eta").get_to(p.eta);
   json.at("tokens_per_s").get_to(p.tokens_per_s);

@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <cstdio>
+#include <optional>
 
 #include "core/clock.h"
 #include "core/text.h"
@@ -42,22 +43,36 @@ std::string percent(double share) { return fmt::format("{:.1f} %", 100 * share);
 std::string rate(double value) { return value < 1000 ? fmt::format("{:.3g}", value) : short_count(value); }
 std::string count(double value) { return fmt::format("{:.0f}", value); }
 
+std::string metric(const Json& record) { return text_of(record, {"quality", "metric"}); }
+
+// A figure of the record's quality with its unit.
+std::string quality(const Json& record, const std::string& name) {
+  return number(record, {"quality", name}, [&](double x) { return session::quality_text(metric(record), x); });
+}
+
+// The same in a column that has the unit in its head: per cent, or bits.
+std::string bare(const Json& record, double x) {
+  return metric(record) == "accuracy" ? fmt::format("{:.1f}", 100 * x) : fmt::format("{:.3f}", x);
+}
+
 std::string interval(const Json& record) {
   const Json ends = at(record, {"quality", "test_ci95"});
-  return ends.is_array() ? fmt::format("[{:.1f}, {:.1f}]", 100 * ends[0].get<double>(), 100 * ends[1].get<double>())
-                         : "-";
+  if (!ends.is_array()) return "-";
+  return fmt::format("[{}, {}]", bare(record, ends[0].get<double>()), bare(record, ends[1].get<double>()));
 }
 
 bool has_result(const Json& record) { return at(record, {"quality", "test"}).is_number(); }
 
-// The strongest cheap predictor: what a result must be compared with.
-std::pair<std::string, double> strongest_baseline(const Json& record) {
-  std::pair<std::string, double> best{"", -1};
+// The strongest cheap predictor: what a result must be compared with. Nothing where there is none.
+std::optional<std::pair<std::string, double>> strongest_baseline(const Json& record) {
+  std::optional<std::pair<std::string, double>> best;
   const Json baselines = at(record, {"quality", "baselines"});
-  if (baselines.is_object()) {
-    for (const auto& [name, accuracy] : baselines.items()) {
-      if (accuracy.is_number() && accuracy.get<double>() > best.second) best = {name, accuracy.get<double>()};
-    }
+  if (!baselines.is_object()) return best;
+  const bool higher = metric(record) == "accuracy";
+  for (const auto& [name, value] : baselines.items()) {
+    if (!value.is_number()) continue;
+    const auto x = value.get<double>();
+    if (!best || (higher ? x > best->second : x < best->second)) best = {name, x};
   }
   return best;
 }
@@ -66,11 +81,19 @@ std::string baselines(const Json& record) {
   std::vector<std::string> parts;
   const Json found = at(record, {"quality", "baselines"});
   if (found.is_object()) {
-    for (const auto& [name, accuracy] : found.items()) {
-      if (accuracy.is_number()) parts.push_back(name + " " + percent(accuracy.get<double>()));
+    for (const auto& [name, value] : found.items()) {
+      if (value.is_number()) parts.push_back(name + " " + session::quality_text(metric(record), value.get<double>()));
     }
   }
-  parts.push_back("chance " + number(record, {"quality", "chance"}, percent));
+  parts.push_back("chance " + quality(record, "chance"));
+  return join(parts);
+}
+
+// "1: 6.02, 2: 5.50, 4: 4.31, ...": the mean bits of targets from that position on, up to the next one named.
+std::string by_position(const Json& octaves) {
+  std::vector<std::string> parts;
+  for (std::size_t o = 0; o < octaves.size(); ++o)
+    parts.push_back(fmt::format("{}: {:.2f}", std::size_t{1} << o, octaves[o].get<double>()));
   return join(parts);
 }
 
@@ -111,7 +134,7 @@ void ProgressLine::show(const std::string& label, const session::Progress& p, co
   } else {
     text += fmt::format("  step {}/{}", p.step, p.steps);
     if (p.kind != Kind::kEvaluation || p.step > 0) text += fmt::format("  loss {:.4f}", p.loss);
-    if (p.kind == Kind::kEvaluation) text += fmt::format("  validation {}", percent(p.accuracy));
+    if (p.kind == Kind::kEvaluation) text += "  validation " + p.quality;
     if (p.tokens_per_s > 0) text += fmt::format("  {} tokens/s", short_count(p.tokens_per_s));
     if (p.eta > 0) text += fmt::format("  {} left", human_seconds(p.eta));
   }
@@ -133,13 +156,14 @@ std::string record_text(const Json& record, const std::string& path) {
                   text_of(record, {"status"}));
   if (at(record, {"error"}).is_object()) out += line("why", text_of(record, {"error", "message"}));
   if (has_result(record)) {
-    out +=
-        line("test",
-             fmt::format("accuracy {}, 95 % interval {}, {} examples, weights of step {} (validation {}); last step {}",
-                         number(record, {"quality", "test"}, percent), interval(record),
-                         text_of(record, {"quality", "test_examples"}), text_of(record, {"quality", "best_step"}),
-                         number(record, {"quality", "validation_best"}, percent),
-                         number(record, {"quality", "test_last_weights"}, percent)));
+    out += line(
+        "test",
+        fmt::format("{} {}, 95 % interval {}, {} examples, weights of step {} (validation {}); last step {}",
+                    metric(record) == "accuracy" ? "accuracy" : "per token", quality(record, "test"), interval(record),
+                    text_of(record, {"quality", "test_examples"}), text_of(record, {"quality", "best_step"}),
+                    quality(record, "validation_best"), quality(record, "test_last_weights")));
+    const Json octaves = at(record, {"quality", "bits_by_position"});
+    if (octaves.is_array()) out += line("", "bits from position " + by_position(octaves));
     out += line("baselines", baselines(record));
   }
   if (at(record, {"speed"}).is_object()) {
@@ -172,15 +196,15 @@ std::string record_text(const Json& record, const std::string& path) {
 }
 
 std::string records_text(const std::vector<Json>& records, const std::vector<std::string>& paths) {
-  Table table({"variant", "task", "seed", "status", "test %", "95 %", "best baseline %", "steps/s", "tokens/s",
-               "planned", "process", "record"});
+  Table table({"variant", "task", "seed", "status", "test", "95 %", "best baseline", "steps/s", "tokens/s", "planned",
+               "process", "record"});
   std::string reasons;
   for (std::size_t i = 0; i < records.size(); ++i) {
     const Json& r = records[i];
-    const auto [name, accuracy] = strongest_baseline(r);
+    const auto strongest = strongest_baseline(r);
     table.row({text_of(r, {"variant"}), text_of(r, {"task"}), text_of(r, {"seed"}), text_of(r, {"status"}),
-               number(r, {"quality", "test"}, [](double x) { return fmt::format("{:.1f}", 100 * x); }), interval(r),
-               accuracy < 0 ? "-" : fmt::format("{:.1f} {}", 100 * accuracy, name),
+               number(r, {"quality", "test"}, [&](double x) { return bare(r, x); }), interval(r),
+               strongest ? fmt::format("{} {}", bare(r, strongest->second), strongest->first) : "-",
                number(r, {"speed", "train_steps_per_s", "median"}, rate),
                number(r, {"speed", "train_tokens_per_s", "median"}, rate),
                number(r, {"memory", "planned", "total"}, human_bytes), number(r, {"memory", "peak_rss"}, human_bytes),

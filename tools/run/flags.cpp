@@ -45,6 +45,7 @@ constexpr Shorthand kModelFlags[] = {
     {"--dropout", "dropout", "P", "After the embedding, the mixer and the feed-forward layers"},
     {"--pool", "pool", "NAME", "mean, cls or last"},
     {"--positions", "positions", "NAME", "learned, sinusoidal, sinusoidal2d, axial or none"},
+    {"--residual", "residual", "NAME", "plain, or reversible: memory for one layer only"},
 };
 constexpr Shorthand kTrainFlags[] = {
     {"--batch", "batch", "N", "Examples of one update"},

@@ -64,6 +64,65 @@ void probabilities(int64_t rows, int64_t keys, T* s, int64_t lds, const T* lse) 
   }
 }
 
+// body(c, n): a whole vector of columns from c where n is 0, else the last n columns.
+template <class T, class Body>
+LRA_INLINE void for_columns(int64_t d, Body body) {
+  int64_t c = 0;
+  for (; c + kLanes<T> <= d; c += kLanes<T>) body(c, 0);
+  if (c < d) body(c, static_cast<int>(d - c));
+}
+template <class T>
+LRA_INLINE Vec<T> load_some(const T* p, int n) {
+  return n == 0 ? load(p) : load_n(p, n);
+}
+template <class T>
+LRA_INLINE void store_some(T* p, Vec<T> v, int n) {
+  if (n == 0) {
+    store<T>(p, v);
+  } else {
+    store_n<T>(p, v, n);
+  }
+}
+
+template <class T>
+void merge(int64_t rows, const int32_t* list, int64_t first, int64_t step, int64_t d, const T* keep, const T* add,
+           const T* part, T* x, int64_t ld) {
+  for (int64_t r = 0; r < rows; ++r) {
+    T* to = x + (list != nullptr ? list[r] : first + r * step) * ld;
+    const T* from = part + r * d;
+    for_columns<T>(
+        d, [&](int64_t c, int n) __attribute__((always_inline)) {
+          store_some<T>(to + c, load_some<T>(to + c, n) * keep[r] + load_some<T>(from + c, n) * add[r], n);
+        });
+  }
+}
+
+template <class T>
+void add(int64_t rows, const int32_t* list, int64_t first, int64_t step, int64_t d, const T* part, T* x, int64_t ld) {
+  for (int64_t r = 0; r < rows; ++r) {
+    T* to = x + (list != nullptr ? list[r] : first + r * step) * ld;
+    const T* from = part + r * d;
+    for_columns<T>(
+        d, [&](int64_t c, int n) __attribute__((always_inline)) {
+          store_some<T>(to + c, load_some<T>(to + c, n) + load_some<T>(from + c, n), n);
+        });
+  }
+}
+
+template <class T>
+void dots(int64_t rows, const int32_t* list, int64_t first, int64_t step, int64_t d, const T* x, int64_t ld, const T* y,
+          int64_t ldy, T* out) {
+  for (int64_t r = 0; r < rows; ++r) {
+    const T* a = x + (list != nullptr ? list[r] : first + r * step) * ld;
+    const T* b = y + r * ldy;
+    Vec<T> sum{};
+    for_columns<T>(
+        d, [&](int64_t c, int n)
+               __attribute__((always_inline)) { sum += load_some<T>(a + c, n) * load_some<T>(b + c, n); });
+    out[r] = sum_lanes<T>(sum);
+  }
+}
+
 template <class T>
 void score_gradients(int64_t rows, int64_t keys, T* s, const T* dp, int64_t lds, const T* delta) {
   for (int64_t r = 0; r < rows; ++r) {
@@ -76,7 +135,7 @@ void score_gradients(int64_t rows, int64_t keys, T* s, const T* dp, int64_t lds,
 }
 
 template <class T>
-constexpr JointRowsTable<T> kTable{exponentiate<T>, probabilities<T>, score_gradients<T>};
+constexpr JointRowsTable<T> kTable{exponentiate<T>, probabilities<T>, merge<T>, add<T>, dots<T>, score_gradients<T>};
 
 }  // namespace
 

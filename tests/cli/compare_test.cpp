@@ -1,0 +1,145 @@
+// lra-compare: the sign test's intervals are the exact ones, a build equals itself, what grew is named, what is missing
+// is never passed.
+#include <gmock/gmock.h>
+
+#include <cmath>
+#include <filesystem>
+
+#include "tests/cli/program.h"
+#include "tools/compare/paired.h"
+
+namespace lra::cli_test {
+namespace {
+
+namespace fs = std::filesystem;
+using compare::Verdict;
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
+
+Result lra_compare(const std::string& arguments) { return shell(std::string(LRA_COMPARE) + " " + arguments); }
+
+std::vector<double> one_to(int n) {
+  std::vector<double> out;
+  for (int i = 1; i <= n; ++i) out.push_back(i);
+  return out;
+}
+
+TEST(SignInterval, HasTheOrderStatisticsOfTheBinomial) {
+  // n, confidence, k: the interval of 1..n is [k, n + 1 - k].
+  for (const auto& [n, confidence, k] :
+       {std::tuple{8, 0.95, 1}, std::tuple{12, 0.95, 3}, std::tuple{20, 0.95, 6}, std::tuple{40, 0.95, 14},
+        std::tuple{12, 1 - 0.05 / 8, 2}, std::tuple{40, 1 - 0.05 / 8, 12}}) {
+    const auto interval = compare::sign_interval(one_to(n), confidence);
+    ASSERT_TRUE(interval) << n;
+    EXPECT_EQ(interval->low, k) << n;
+    EXPECT_EQ(interval->high, n + 1 - k) << n;
+  }
+  EXPECT_FALSE(compare::sign_interval(one_to(5), 0.95));  // 2 / 32 is more than 5 %
+  EXPECT_EQ(compare::median({3, 1, 2, 10}), 2.5);
+}
+
+TEST(Judge, FailsPassesImprovesOrWaits) {
+  const double limit = std::log(1.05);
+  EXPECT_EQ(compare::judge({limit + 0.01, limit + 0.1}, 0.05), Verdict::kFail);
+  EXPECT_EQ(compare::judge({limit - 0.01, limit + 0.1}, 0.05), Verdict::kInconclusive);
+  EXPECT_EQ(compare::judge({-0.01, limit - 0.01}, 0.05), Verdict::kPass);
+  EXPECT_EQ(compare::judge({-0.3, -limit - 0.01}, 0.05), Verdict::kImproved);
+  EXPECT_EQ(compare::worse(Verdict::kFail, Verdict::kInconclusive), Verdict::kFail);
+}
+
+// A build folder whose programs are this build's and whose variants are copies: {name in the folder, library of ours}.
+std::string build_with(const std::string& name, const std::vector<std::pair<std::string, std::string>>& variants) {
+  const fs::path folder = fresh_folder(name);
+  fs::create_directories(folder / "bin");
+  fs::create_directories(folder / "variants");
+  fs::create_symlink(LRA_BENCH, folder / "bin" / "lra-bench");
+  const fs::path ours = fs::path(LRA_BENCH).parent_path().parent_path() / "variants";
+  for (const auto& [as, library] : variants)
+    fs::copy_file(ours / (library + ".so"), folder / "variants" / (as + ".so"));
+  return folder.string();
+}
+
+constexpr const char* kQuick = " -q --no-time --no-instructions";
+
+TEST(LraCompareGate, PassesABuildAgainstItself) {
+  const std::string build = build_with("same", {{"linear", "linear"}});
+  const std::string gate = "gate --base " + build + " --head " + build + " --cells linear@64 ";
+  const Result counts = lra_compare(gate + kQuick);
+  EXPECT_EQ(counts.code, 0) << counts.out << counts.err;
+  EXPECT_THAT(counts.out, AllOf(HasSubstr("planned_bytes"), HasSubstr("PASS"), Not(HasSubstr("FAIL"))));
+  const Result timed =
+      lra_compare(gate + "-q --json --no-counts --no-instructions --rounds 8 --leg-seconds 0.002 --time-margin 5");
+  const Json json = timed.json();
+  EXPECT_EQ(json.at("findings").size(), 1u);
+  EXPECT_EQ(json.at("findings")[0].at("metric"), "cpu_per_step");
+  EXPECT_NE(json.at("verdict"), "FAIL");
+  EXPECT_GT(json.at("findings")[0].at("base"), 0);
+}
+
+TEST(LraCompareGate, NamesWhatGrewAndExcusesNothing) {
+  const std::string base = build_with("thin", {{"linear", "linear"}, {"local", "performer"}});
+  const std::string head = build_with("fat", {{"linear", "performer"}, {"local", "local"}});
+  const Result result =
+      lra_compare("gate --base " + base + " --head " + head + " --cells linear@128,local@128 --json" + kQuick);
+  EXPECT_EQ(result.code, 1) << result.err;
+  bool grew = false, shrank = false;
+  for (const Json& f : result.json().at("findings")) {
+    grew = grew || (f.at("cell") == "linear@128" && f.at("metric") == "flops_per_example" && f.at("verdict") == "FAIL");
+    shrank = shrank || (f.at("cell") == "local@128" && f.at("verdict") == "IMPROVED");
+  }
+  EXPECT_TRUE(grew);
+  EXPECT_TRUE(shrank);
+}
+
+TEST(LraCompareGate, IsInconclusiveWhereACellIsMissing) {
+  const std::string base = build_with("whole", {{"linear", "linear"}, {"local", "local"}});
+  const std::string head = build_with("part", {{"linear", "linear"}});
+  const Result result = lra_compare("gate --base " + base + " --head " + head + " --cells linear@64,local@64" + kQuick);
+  EXPECT_EQ(result.code, 3);
+  EXPECT_THAT(result.out, HasSubstr("not measured: local@64: " + head + " has no variant local"));
+  const Result nothing = lra_compare("gate --base " + base + " --head " + fresh_folder("empty") + kQuick);
+  EXPECT_EQ(nothing.code, 6);
+  EXPECT_THAT(nothing.err, HasSubstr("name a build folder"));
+}
+
+TEST(LraCompareBaseline, FailsAfterAnExtraByteAndKeepsRowsThatHold) {
+  const std::string build = build_with("base", {{"linear", "linear"}, {"local", "local"}});
+  const std::string file = fresh_folder("baseline") + "/baseline.json";
+  const std::string end = " --build " + build + " -q --no-instructions";
+  EXPECT_EQ(lra_compare("baseline set " + file + end + " --cells linear@64,local@64 --why first").code, 0);
+  EXPECT_EQ(lra_compare("baseline check " + file + end).code, 0);
+  const std::string before = read_file(file, 1 << 20);
+  EXPECT_EQ(lra_compare("baseline update " + file + end + " --why nothing").code, 0);
+  EXPECT_EQ(read_file(file, 1 << 20), before);
+
+  Json json = parse_json(before, "baseline");
+  json["rows"][0]["parameters"] = json["rows"][0]["parameters"].get<int64_t>() - 1;
+  write_file_atomically(file, json_text(json));
+  const Result grown = lra_compare("baseline check " + file + end);
+  EXPECT_EQ(grown.code, 1);
+  EXPECT_THAT(grown.out, HasSubstr("FAIL"));
+  EXPECT_EQ(lra_compare("baseline check " + file + end + " --cells linear@128").code, 3);
+  write_file_atomically(file, "{}");
+  EXPECT_EQ(lra_compare("baseline check " + file + end).code, 5);
+}
+
+TEST(LraCompareRecords, KnowsTheSameBitsAndRefusesOtherData) {
+  const std::string a = fresh_folder("records-a"), b = fresh_folder("records-b"), c = fresh_folder("records-c");
+  const std::string run = "-q --variant identity --task listops --preset smoke --steps 3 --task-set train=200 ";
+  ASSERT_EQ(lra_run(run + "--out " + a).code, 0);
+  ASSERT_EQ(lra_run(run + "--threads 1 --out " + b).code, 0);
+  ASSERT_EQ(lra_run(run + "--task-set seed=1 --out " + c).code, 0);
+  const Result same = lra_compare(a + " " + b);
+  EXPECT_EQ(same.code, 0) << same.err;
+  EXPECT_THAT(same.out, HasSubstr("SAME bits"));
+  const Result other = lra_compare(a + " " + c + " --json");
+  EXPECT_EQ(other.json().at("pairs")[0].at("verdict"), "REFUSED");
+  EXPECT_THAT(other.json().at("pairs")[0].at("refusal").get<std::string>(), HasSubstr("data differ"));
+  EXPECT_THAT(lra_compare(a + " " + c).out, HasSubstr("task_options.seed: 0 -> 1"));
+  EXPECT_EQ(lra_compare(a + " " + fresh_folder("no-records")).code, 3);
+  EXPECT_EQ(lra_compare("").code, 2);
+}
+
+}  // namespace
+}  // namespace lra::cli_test

@@ -1,0 +1,4 @@
+/* Backward gives up. */
+#define ID "aborts"
+#define AFTER_BACKWARD abort();
+#include "tests/planted/planted.h"
