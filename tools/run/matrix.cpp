@@ -76,20 +76,25 @@ std::vector<const Variant*> chosen_variants(const Flags& flags, const PluginRegi
   std::vector<const Variant*> out;
   for (const auto& id : flags.variants) {
     if (id == "all") {
-      const bool causal = flags.model.contains("causal") && flags.model.at("causal") == "true";
-      for (const auto& variant : registry.variants()) {
-        if (causal ? variant.causal : variant.bidirectional) {
-          out.push_back(&variant);
-        } else {
-          std::fprintf(stderr, "lra-run: %s left out: it has no %s form\n", variant.id.c_str(),
-                       causal ? "causal" : "bidirectional");
-        }
-      }
+      for (const auto& variant : registry.variants()) out.push_back(&variant);
     } else {
       out.push_back(&registry.find(id));
     }
   }
   return out;
+}
+
+// Of "all" variants, those that cannot run a task as it is set are left out; one that was named is refused later.
+bool is_left_out(const Flags& flags, const session::Presets& presets, const Variant& variant, const data::Task& task) {
+  if (std::find(flags.variants.begin(), flags.variants.end(), variant.id) != flags.variants.end()) return false;
+  const Json settings = presets.settings(flags.preset, task.info().id, variant.id);
+  const Json model = settings.value("model", Json::object());
+  const auto own = flags.model.find("causal");
+  const bool causal = own != flags.model.end() ? own->second == "true" : model.value("causal", false);
+  if (causal ? variant.causal : variant.bidirectional) return false;
+  std::fprintf(stderr, "lra-run: %s on %s left out: it has no %s form\n", variant.id.c_str(), task.info().id.c_str(),
+               causal ? "causal" : "bidirectional");
+  return true;
 }
 
 std::vector<const data::Task*> chosen_tasks(const Flags& flags, const session::Presets& presets) {
@@ -110,19 +115,19 @@ void drop_repeats(std::vector<T>& items) {
   std::erase_if(items, [&](const T& item) { return !seen.insert(item).second; });
 }
 
-constexpr const char* kLengthOption = "max_length";
-
 void set_length(const std::string& length, const data::Task& task, Settings& settings) {
   std::vector<std::string> names;
   for (const auto& option : task.info().options) {
-    if (option.name == kLengthOption) {
-      settings[kLengthOption] = length;
+    if (option.name == "max_length" || option.name == "length") {
+      settings[option.name] = length;
       return;
     }
     names.push_back(option.name);
   }
-  refuse(fmt::format("--length: task '{}' has no option {}; its length follows from its own options: --task-set {}=...",
-                     task.info().id, kLengthOption, join(names, "|")));
+  refuse(
+      fmt::format("--length: task '{}' has no option max_length or length; its length follows from its own options: "
+                  "--task-set {}=...",
+                  task.info().id, join(names, "|")));
 }
 
 }  // namespace
@@ -173,6 +178,7 @@ std::vector<Cell> cells_of(const Flags& flags, const PluginRegistry& registry, c
     for (const data::Task* task : tasks) {
       for (std::size_t i = 0; i < variants.size(); ++i) {
         const Variant& variant = *variants[(i + round) % variants.size()];
+        if (is_left_out(flags, presets, variant, *task)) continue;
         session::Overrides overrides;
         if (const auto at = variant_settings.find(variant.id); at != variant_settings.end())
           overrides.variant_set = at->second;
