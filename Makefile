@@ -3,7 +3,7 @@ PRESET ?= release
 BUILD := build/$(PRESET)
 JOBS ?= $(shell nproc)
 
-.PHONY: help setup build run test check format install clean
+.PHONY: help setup browser build run test check format page dashboard install clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -18,7 +18,10 @@ build: setup ## configure and build (PRESET=release|debug|f64|asan|tsan)
 run: build ## train performer on pathfinder (preset small), print the summary and the record's path
 	@$(BUILD)/bin/lra-run --variant performer --task pathfinder
 
-test: build ## build and run all tests
+browser: ## install what the tests of the dashboard need (chromium, node)
+	@tools/setup.sh browser
+
+test: browser build ## build and run all tests
 	@ctest --preset $(PRESET) -j $(JOBS)
 
 check: build ## static checks: formatting, clang-tidy, includes against the layers
@@ -26,6 +29,12 @@ check: build ## static checks: formatting, clang-tidy, includes against the laye
 
 format: ## rewrite all sources in the house's format
 	@git ls-files '*.h' '*.cpp' '*.c' | xargs clang-format-14 -i
+
+dashboard: build ## the page and dashboard.json of results/, in build/
+	@$(BUILD)/bin/lra-report dashboard results/runs -o build/dashboard.html
+
+page: browser ## rebuild the dashboard's page from tools/report-page
+	@node tools/report-page/build.mjs harness/report/page/page.html
 
 install: build ## install to PREFIX (default /usr/local)
 	@cmake --install $(BUILD) --prefix $(or $(PREFIX),/usr/local)

@@ -200,17 +200,14 @@ class Image final : public data::Task {
         "Class of a gray picture given as a sequence of pixels: Fashion-MNIST if it is installed, else drawn shapes. "
         "Logistic regression on the pixels already knows most of it.",
         "Fashion-MNIST: Xiao, Rasul and Vollgraf 2017; pixels as a sequence: Long Range Arena (Tay et al. 2020)",
-        {OptionSpec::choice("source", {"auto", "fashion_mnist", "procedural"}, "auto",
-                            "auto takes Fashion-MNIST if its files are in `path`, else drawn shapes"),
-         OptionSpec::text_value("path", "/usr/share/datasets/fashion-mnist",
-                                "folder of the four idx .gz files (Debian: dataset-fashion-mnist)"),
-         OptionSpec::integer("size", 28, 1, kSide, "side of the picture after mean pooling; divides 28"),
-         OptionSpec::integer("levels", 256, 2, 256, "gray levels; the vocabulary"),
-         OptionSpec::integer("train", 55000, 1, 10'000'000, "training examples, from the start of the training file"),
-         OptionSpec::integer("validation", 5000, 1, 1'000'000,
-                             "validation examples, from the end of the training file"),
-         OptionSpec::integer("test", 10000, 1, 1'000'000, "test examples"),
-         OptionSpec::integer("seed", 0, 0, 9e15, "seed of the drawn shapes; real pictures ignore it")},
+        data::with_splits(
+            {OptionSpec::choice("source", {"auto", "fashion_mnist", "procedural"}, "auto",
+                                "auto takes Fashion-MNIST if its files are in `path`, else drawn shapes"),
+             OptionSpec::text_value("path", "/usr/share/datasets/fashion-mnist",
+                                    "folder of the four idx .gz files (Debian: dataset-fashion-mnist)"),
+             OptionSpec::integer("size", 28, 1, kSide, "side of the picture after mean pooling; divides 28"),
+             OptionSpec::integer("levels", 256, 2, 256, "gray levels; the vocabulary")},
+            {55000, 5000, 10000}, "seed of the drawn shapes; real pictures ignore it"),
         1};
     return info;
   }

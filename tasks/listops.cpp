@@ -262,14 +262,12 @@ class ListOps final : public data::Task {
         "Value (0-9) of a nested expression of MIN, MAX, MED and SM (sum modulo 10) over digits. What is known to work "
         "without reading the nested lists: the root operator, and the root operator with the digits beside it.",
         "Nangia and Bowman 2018; lengths and probabilities of Long Range Arena (Tay et al. 2020), section 2.2",
-        {OptionSpec::integer("min_length", 500, 0, 60000, "an expression has more tokens than this"),
-         OptionSpec::integer("max_length", 2000, 4, 60000, "an expression has fewer tokens than this"),
-         OptionSpec::integer("max_depth", 10, 2, 40, "levels of the tree, digits included"),
-         OptionSpec::integer("max_args", 10, 2, 100, "most arguments of an operator"),
-         OptionSpec::integer("train", 96000, 1, 10'000'000, "training examples"),
-         OptionSpec::integer("validation", 2000, 1, 1'000'000, "validation examples"),
-         OptionSpec::integer("test", 2000, 1, 1'000'000, "test examples"),
-         OptionSpec::integer("seed", 0, 0, 9e15, "seed of the generator")},
+        data::with_splits(
+            {OptionSpec::integer("min_length", 500, 0, 60000, "an expression has more tokens than this"),
+             OptionSpec::integer("max_length", 2000, 4, 60000, "an expression has fewer tokens than this"),
+             OptionSpec::integer("max_depth", 10, 2, 40, "levels of the tree, digits included"),
+             OptionSpec::integer("max_args", 10, 2, 100, "most arguments of an operator")},
+            {96000, 2000, 2000}),
         1};
     return info;
   }

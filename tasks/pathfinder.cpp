@@ -153,19 +153,17 @@ class Pathfinder final : public data::Task {
         "(balance=distance removes it). Windows of 32 to 256 as published; 12 to 24 are quick ones of this project, "
         "with unbroken contours that do not touch.",
         "Linsley et al. 2018, Kim et al. 2020; parameters of Long Range Arena (Tay et al. 2020), section 2.2",
-        {OptionSpec::choice("resolution", {"12", "16", "20", "24", "32", "64", "128", "256"}, "32",
-                            "width and height of the image in pixels"),
-         OptionSpec::choice("difficulty", {"easy", "intermediate", "hard"}, "hard",
-                            "length of the contours and number of distractors; LRA uses hard"),
-         OptionSpec::integer("contour_length", 0, 0, 64, "paddles of each contour; 0: as the difficulty says"),
-         OptionSpec::integer("distractors", -1, -1, 200, "short distractor contours; -1: as the difficulty says"),
-         OptionSpec::integer("gray_levels", 256, 2, 256, "brightness is cut into this many levels, one token each"),
-         OptionSpec::choice("balance", {"none", "distance"}, "none",
-                            "distance: the marker distance says nothing about the label"),
-         OptionSpec::integer("train", 160000, 1, 10'000'000, "training examples"),
-         OptionSpec::integer("validation", 20000, 1, 1'000'000, "validation examples"),
-         OptionSpec::integer("test", 20000, 1, 1'000'000, "test examples"),
-         OptionSpec::integer("seed", 0, 0, 9e15, "seed of the generator")},
+        data::with_splits(
+            {OptionSpec::choice("resolution", {"12", "16", "20", "24", "32", "64", "128", "256"}, "32",
+                                "width and height of the image in pixels"),
+             OptionSpec::choice("difficulty", {"easy", "intermediate", "hard"}, "hard",
+                                "length of the contours and number of distractors; LRA uses hard"),
+             OptionSpec::integer("contour_length", 0, 0, 64, "paddles of each contour; 0: as the difficulty says"),
+             OptionSpec::integer("distractors", -1, -1, 200, "short distractor contours; -1: as the difficulty says"),
+             OptionSpec::integer("gray_levels", 256, 2, 256, "brightness is cut into this many levels, one token each"),
+             OptionSpec::choice("balance", {"none", "distance"}, "none",
+                                "distance: the marker distance says nothing about the label")},
+            {160000, 20000, 20000}),
         1};
     return info;
   }

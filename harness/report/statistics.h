@@ -1,0 +1,38 @@
+// The few statistics that a report needs.
+//   mean over n seeds:      m ± t(n-1) s / sqrt(n)            Student, 95 %
+//   share over k examples:  Wilson's interval, 95 %
+//   growth with length:     log y = a + p log N, least squares, p ± t(k-2) s_p
+#ifndef LRA_REPORT_STATISTICS_H
+#define LRA_REPORT_STATISTICS_H
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <utility>
+#include <vector>
+
+namespace lra::report {
+
+struct Interval {
+  double low = 0, high = 0;
+};
+
+// 97.5 % quantile of Student's t.
+double student_t(std::size_t freedom);
+double mean(const std::vector<double>& values);
+// Half the 95 % interval of the mean; nothing for fewer than two values.
+std::optional<double> mean_reach(const std::vector<double>& values);
+// 95 % interval of a share seen in `examples` trials.
+Interval share_interval(double share, int64_t examples);
+
+struct Exponent {
+  double value = 0, low = 0, high = 0;
+  double from = 0;  // shortest length that was fitted
+};
+// Growth over the longer half of the points (four at least): the exponent holds in the limit of long sequences, and
+// costs that do not grow pull it down at short ones. Nothing for fewer than three lengths.
+std::optional<Exponent> growth(std::vector<std::pair<double, double>> points);
+
+}  // namespace lra::report
+
+#endif  // LRA_REPORT_STATISTICS_H
