@@ -262,7 +262,8 @@ class Setup {
  private:
   Param declare_param(const char* name, int64_t rows, int64_t cols, int32_t kind, const Init& init) {
     const int32_t align = init.align ? init.align->index : -1;
-    const lra_param_spec spec{sizeof(spec), name, rows, cols, kind, init.init, init.scale, align, rows > 1, init.shared};
+    const lra_param_spec spec{sizeof(spec), name,       rows,  cols,     kind,
+                              init.init,    init.scale, align, rows > 1, init.shared};
     return {checked(declare_->param(declare_->ctx, &spec)), rows, cols};
   }
   // The host has said what was wrong; an empty message leaves its sentence standing.
