@@ -43,11 +43,11 @@ const Json* Baseline::find(const std::string& cell) const {
 }
 
 Json measure_row(const Build& build, const Cell& cell, bool instructions) {
-  Json row = build.counts(cell);
+  Json row = {{"cell", cell.name()}};
+  row.update(build.counts(cell));
   // Of this machine and this compiler.
   row.erase("peak_rss_bytes");
   row.erase("library_bytes");
-  row["cell"] = cell.name();
   if (instructions) {
     if (const auto counted = build.instructions(cell)) row[kInstructions] = *counted;
   }

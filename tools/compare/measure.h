@@ -34,8 +34,8 @@ class Build {
 
   // Starts the cell; see RemoteSubject. Throws Error if the variant cannot be run.
   std::unique_ptr<bench::RemoteSubject> start(const Cell& cell, int core) const;
-  // Numbers that do not depend on the clock, by name: parameters, flops_per_example, planned_bytes,
-  // saved_per_sequence, library_bytes, and peak_rss_bytes after three steps.
+  // Numbers that depend neither on the clock nor on the processor (AVX2 code), by name: parameters, flops_per_example,
+  // planned_bytes, saved_per_sequence, library_bytes, and peak_rss_bytes after three steps.
   Json counts(const Cell& cell) const;
   // Instructions of one training step under callgrind, AVX2 code; nothing if valgrind is not installed.
   std::optional<double> instructions(const Cell& cell) const;
