@@ -91,7 +91,10 @@ Mixing influence_of(Module& module, const Numbers& x) {
   const int64_t rows = out.rows = static_cast<int64_t>(x.size()) / dim;
   out.matrices.resize(static_cast<std::size_t>(rows * rows));
   const Numbers probe = normal_numbers(rows * dim, key_of({module.place().seed, name_key("probe of rows")}), 1);
-  Numbers y, dy(x.size()), dx;
+  Numbers y, dy(x.size()), dx, alone;
+  // Backward includes the gradient of an auxiliary loss, which is no row's influence: what it is alone is taken off.
+  module.forward(x, Mode::kTraining, y);
+  module.backward(x, dy, alone);
   for (int64_t i = 0; i < rows; ++i) {
     std::fill(dy.begin(), dy.end(), Real{0});
     std::copy(probe.begin() + i * dim, probe.begin() + (i + 1) * dim, dy.begin() + i * dim);
@@ -100,7 +103,8 @@ Mixing influence_of(Module& module, const Numbers& x) {
     for (int64_t j = 0; j < rows; ++j) {
       double square = 0;
       for (int64_t c = 0; c < dim; ++c) {
-        const auto d = static_cast<double>(dx[static_cast<std::size_t>(j * dim + c)]);
+        const auto at = static_cast<std::size_t>(j * dim + c);
+        const auto d = static_cast<double>(dx[at]) - static_cast<double>(alone[at]);
         square += d * d;
       }
       out.matrices[static_cast<std::size_t>(i * rows + j)] = static_cast<Real>(std::sqrt(square));
