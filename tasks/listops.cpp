@@ -37,6 +37,12 @@ struct List {
 
 }  // namespace
 
+std::string word(Token token) {
+  if (token < kMin || token >= kZero + 10)
+    throw Error(ErrorKind::kData, fmt::format("ListOps token {} is no word; 1 to 15 are", token));
+  return kWords[token];
+}
+
 int list_value(Token operation, std::span<const int> values) {
   LRA_ASSERT(is_operator(operation) && !values.empty());
   switch (operation) {

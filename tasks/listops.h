@@ -22,6 +22,9 @@ inline constexpr int kVocabulary = 17;
 constexpr bool is_operator(Token token) { return token >= kMin && token <= kSm; }
 constexpr bool is_digit(Token token) { return token >= kZero && token < kZero + 10; }
 
+// "[MIN", "]", "7". Throws Error(kData) for a token that is none.
+std::string word(Token token);
+
 // MIN and MAX; MED: the middle value, or the truncated mean of the two middle ones; SM: sum modulo 10.
 // `values` are digits, at least one.
 int list_value(Token operation, std::span<const int> values);

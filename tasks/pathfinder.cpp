@@ -1,4 +1,5 @@
-// Pathfinder: do the two markers sit on the ends of one winding contour (1) or of two (0)? Pixels, row by row.
+// Pathfinder: do the two markers sit on the ends of one winding contour (1) or of two (0)? Pixels, row by row. Path-X
+// is the same at 128 x 128 pixels and more.
 //   token = floor(pixel * gray_levels / 256)
 // tasks/pathfinder/snakes.h holds the generator. Example i of a split is a function of (seed, split, i) alone.
 //
@@ -17,33 +18,18 @@
 #include "core/json.h"
 #include "core/rng.h"
 #include "data/dataset.h"
+#include "tasks/pathfinder/pictures.h"
 #include "tasks/pathfinder/snakes.h"
 
 namespace lra::tasks {
-namespace {
+namespace pathfinder {
 
-using data::Baseline;
-using data::Dataset;
-using data::DatasetBuilder;
-using data::Row;
-using data::Shape;
-using data::SplitName;
-using data::Token;
-using pathfinder::Difficulty;
-using pathfinder::Geometry;
-using pathfinder::Sample;
-
-constexpr int64_t kTries = 200'000;  // pairs of snakes before an example is given up
-constexpr int64_t kProbeTries = 50'000;
-constexpr int64_t kProbes = 16;       // examples tried before a data set is begun
-constexpr double kBalanceGrain = 24;  // a balanced pair's distances differ by at most window / 24
-constexpr std::size_t kDistanceBins = 16;
-
-int window_of(const Options& options) { return std::stoi(options.choice("resolution")); }
+// An example's distances differ by at most window / kBalanceGrain where they are balanced.
+constexpr double kBalanceGrain = 24;
 
 Geometry geometry_of(const Options& options) {
   const std::string& name = options.choice("difficulty");
-  const int window = window_of(options);
+  const int window = std::stoi(options.choice("resolution"));
   Geometry g = Geometry::of(window, name == "easy"           ? Difficulty::kEasy
                                     : name == "intermediate" ? Difficulty::kIntermediate
                                                              : Difficulty::kHard);
@@ -56,10 +42,29 @@ Geometry geometry_of(const Options& options) {
   return g;
 }
 
+}  // namespace pathfinder
+
+namespace {
+
+using data::Baseline;
+using data::Dataset;
+using data::DatasetBuilder;
+using data::Row;
+using data::Shape;
+using data::SplitName;
+using data::Token;
+using pathfinder::Geometry;
+using pathfinder::Sample;
+
+constexpr int64_t kTries = 200'000;  // pairs of snakes before an example is given up
+constexpr int64_t kProbeTries = 50'000;
+constexpr int64_t kProbes = 16;  // examples tried before a data set is begun
+constexpr std::size_t kDistanceBins = 16;
+
 class Generator {
  public:
   explicit Generator(const Options& options)
-      : snakes_(geometry_of(options)),
+      : snakes_(pathfinder::geometry_of(options)),
         seed_(static_cast<uint64_t>(options.integer("seed"))),
         levels_(static_cast<int>(options.integer("gray_levels"))) {}
 
@@ -75,7 +80,7 @@ class Generator {
   }
 
   // Throws Error(kUsage) if not one of the first examples can be drawn.
-  void probe(Workers& workers) const {
+  void probe(const std::string& owner, Workers& workers) const {
     std::atomic<bool> found{false};
     workers.for_chunks(kProbes, 1, [&](int64_t begin, int64_t end, int) {
       Sample sample;
@@ -86,11 +91,10 @@ class Generator {
     });
     if (found) return;
     const Geometry& g = snakes_.geometry();
-    throw Error(
-        ErrorKind::kUsage,
-        fmt::format("pathfinder: two contours of {} paddles did not fit into {}x{} pixels in {} tries; choose a "
-                    "smaller contour_length or a larger resolution",
-                    g.contour_length, g.window, g.window, kProbes * kProbeTries));
+    throw Error(ErrorKind::kUsage,
+                fmt::format("{}: two contours of {} paddles did not fit into {}x{} pixels in {} tries; choose a "
+                            "smaller contour_length or a larger resolution",
+                            owner, g.contour_length, g.window, g.window, kProbes * kProbeTries));
   }
 
  private:
@@ -143,44 +147,53 @@ double distance_accuracy(std::vector<Observation> train, const std::vector<Obser
   return static_cast<double>(hits) / static_cast<double>(test.size());
 }
 
-class Pathfinder final : public data::Task {
+// What tells the tasks of one generator apart.
+struct Kind {
+  std::string id, title, summary;
+  std::vector<std::string> resolutions;
+  std::string resolution;  // unless the user says otherwise
+};
+
+data::TaskInfo info_of(const Kind& kind) {
+  return {
+      kind.id,
+      kind.title,
+      kind.summary,
+      "Linsley et al. 2018, Kim et al. 2020; parameters of Long Range Arena (Tay et al. 2020), section 2.2",
+      data::with_splits(
+          {OptionSpec::choice("resolution", kind.resolutions, kind.resolution,
+                              "width and height of the image in pixels"),
+           OptionSpec::choice("difficulty", {"easy", "intermediate", "hard"}, "hard",
+                              "length of the contours and number of distractors; LRA uses hard"),
+           OptionSpec::integer("contour_length", 0, 0, 64, "paddles of each contour; 0: as the difficulty says"),
+           OptionSpec::integer("distractors", -1, -1, 200, "short distractor contours; -1: as the difficulty says"),
+           OptionSpec::integer("gray_levels", 256, 2, 256, "brightness is cut into this many levels, one token each"),
+           OptionSpec::choice("balance", {"none", "distance"}, "none",
+                              "distance: the marker distance says nothing about the label")},
+          {160000, 20000, 20000}),
+      1};
+}
+
+class PathfinderKind : public data::Task {
  public:
-  const data::TaskInfo& info() const override {
-    static const data::TaskInfo info{
-        "pathfinder",
-        "Pathfinder",
-        "Are the two markers on the ends of the same winding contour? Known shortcut: the distance between the markers "
-        "(balance=distance removes it). Windows of 32 to 256 as published; 12 to 24 are quick ones of this project, "
-        "with unbroken contours that do not touch.",
-        "Linsley et al. 2018, Kim et al. 2020; parameters of Long Range Arena (Tay et al. 2020), section 2.2",
-        data::with_splits(
-            {OptionSpec::choice("resolution", {"12", "16", "20", "24", "32", "64", "128", "256"}, "32",
-                                "width and height of the image in pixels"),
-             OptionSpec::choice("difficulty", {"easy", "intermediate", "hard"}, "hard",
-                                "length of the contours and number of distractors; LRA uses hard"),
-             OptionSpec::integer("contour_length", 0, 0, 64, "paddles of each contour; 0: as the difficulty says"),
-             OptionSpec::integer("distractors", -1, -1, 200, "short distractor contours; -1: as the difficulty says"),
-             OptionSpec::integer("gray_levels", 256, 2, 256, "brightness is cut into this many levels, one token each"),
-             OptionSpec::choice("balance", {"none", "distance"}, "none",
-                                "distance: the marker distance says nothing about the label")},
-            {160000, 20000, 20000}),
-        1};
-    return info;
-  }
+  explicit PathfinderKind(const Kind& kind) : info_(info_of(kind)) {}
+
+  const data::TaskInfo& info() const override { return info_; }
 
   Shape shape(const Options& options) const override {
-    const Geometry g = geometry_of(options);
+    const Geometry g = pathfinder::geometry_of(options);
     if (g.contour_length < 2) {
       throw Error(
           ErrorKind::kUsage,
-          "pathfinder: contour_length 1 gives a contour of one paddle with nothing to follow; choose 2 or more");
+          fmt::format("{}: contour_length 1 gives a contour of one paddle with nothing to follow; choose 2 or more",
+                      info_.id));
     }
     // Every paddle takes its length and a gap of a one-pixel line at least.
     const int longest = g.window * g.window / (2 * (g.paddle_length + 2 * g.margins.front()));
     if (g.contour_length > longest) {
-      throw Error(ErrorKind::kUsage, fmt::format("pathfinder: two contours of {} paddles cannot fit into {}x{} pixels; "
+      throw Error(ErrorKind::kUsage, fmt::format("{}: two contours of {} paddles cannot fit into {}x{} pixels; "
                                                  "choose contour_length of at most {}",
-                                                 g.contour_length, g.window, g.window, longest));
+                                                 info_.id, g.contour_length, g.window, g.window, longest));
     }
     const int64_t window = g.window;
     return {options.integer("gray_levels"), 2, window * window, window, window, false};
@@ -188,7 +201,7 @@ class Pathfinder final : public data::Task {
 
   void generate(const Options& options, Workers& workers, DatasetBuilder& builder) const override {
     const Generator generator(options);
-    generator.probe(workers);
+    generator.probe(info_.id, workers);
     const std::array<int64_t, 3> sizes = data::split_sizes(options);
     std::atomic<int64_t> untraceable{0}, drawn{0};
     for (const SplitName split : {SplitName::kTrain, SplitName::kValidation, SplitName::kTest}) {
@@ -209,13 +222,44 @@ class Pathfinder final : public data::Task {
 
   std::vector<Baseline> baselines(const Options& options, const Dataset& data, Workers& workers) const override {
     const Generator generator(options);
-    const int64_t wanted = window_of(options) <= 32 ? 4000 : 500;  // seconds of drawing at any size
+    const int64_t wanted =
+        pathfinder::geometry_of(options).window <= 32 ? 4000 : 500;  // seconds of drawing at any size
     const auto seen = [&](SplitName name) { return observe(generator, name, data.split(name), wanted, workers); };
     return {{"marker distance", distance_accuracy(seen(SplitName::kTrain), seen(SplitName::kTest))}};
   }
+
+ private:
+  data::TaskInfo info_;
+};
+
+class Pathfinder final : public PathfinderKind {
+ public:
+  Pathfinder()
+      : PathfinderKind(
+            {"pathfinder",
+             "Pathfinder",
+             "Are the two markers on the ends of the same winding contour? Known shortcut: the distance between the "
+             "markers (balance=distance removes it). Windows of 32 to 256 as published; 12 to 24 are quick ones of "
+             "this project, with unbroken contours that do not touch.",
+             {"12", "16", "20", "24", "32", "64", "128", "256"},
+             "32"}) {}
+};
+
+class PathX final : public PathfinderKind {
+ public:
+  PathX()
+      : PathfinderKind(
+            {"pathx",
+             "Path-X",
+             "Pathfinder as a sequence of 16,384 pixels: are the two markers on the ends of the same winding "
+             "contour? No transformer of Long Range Arena's tables learned it. Known shortcut: the distance "
+             "between the markers (balance=distance removes it).",
+             {"128", "256"},
+             "128"}) {}
 };
 
 LRA_REGISTER_TASK(Pathfinder)
+LRA_REGISTER_TASK(PathX)
 
 }  // namespace
 }  // namespace lra::tasks

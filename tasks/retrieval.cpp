@@ -181,7 +181,7 @@ std::vector<AanPair> read_aan(const Options& options, const char* part, int64_t 
       rest.remove_prefix(std::min(end + 1, rest.size()));
       if (found + 1 == fields.size() && more) found = fields.size();  // a sixth column
     }
-    const auto& [label, id1, id2, text1, text2] = fields;
+    const std::string_view label = fields[0], id1 = fields[1], id2 = fields[2], text1 = fields[3], text2 = fields[4];
     const bool is_one = label == "1" || label == "1.0", is_zero = label == "0" || label == "0.0";
     if (rows.is_cut()) {
       bad.reject(file, rows.number(), fmt::format("longer than {} bytes", kLongestRow));

@@ -5,6 +5,7 @@
 #ifndef LRA_DATA_TASK_H
 #define LRA_DATA_TASK_H
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -129,16 +130,20 @@ struct Row {
 template <class Make, class Accept>
 void generate_rows(Workers& workers, int64_t wanted, const Make& make, const Accept& accept) {
   constexpr int64_t kBlock = 1024;
+  constexpr int64_t kSmallestBlock = 16;  // rows may be costly
   constexpr int64_t kPatience = 200 * kBlock;
   std::vector<Row> rows(kBlock);
   int64_t taken = 0;
   int64_t barren = 0;
-  for (uint64_t first = 0; taken < wanted; first += kBlock) {
-    workers.for_chunks(kBlock, 16, [&](int64_t begin, int64_t end, int) {
+  uint64_t first = 0;
+  while (taken < wanted) {
+    const int64_t block = std::clamp(wanted - taken, kSmallestBlock, kBlock);
+    workers.for_chunks(block, std::clamp<int64_t>(block / 64, 1, 16), [&](int64_t begin, int64_t end, int) {
       for (int64_t i = begin; i < end; ++i) rows[static_cast<std::size_t>(i)] = make(first + static_cast<uint64_t>(i));
     });
-    barren += kBlock;
-    for (Row& row : rows) {
+    first += static_cast<uint64_t>(block);
+    barren += block;
+    for (Row& row : std::span(rows).first(static_cast<std::size_t>(block))) {
       if (taken == wanted || row.tokens.empty() || !accept(row)) continue;
       ++taken;
       barren = 0;

@@ -241,6 +241,27 @@ TEST_F(SmallPathfinder, CountsBothClassesAndWhatItDropped) {
   EXPECT_EQ(data.shape().height * data.shape().width, data.shape().max_len);
 }
 
+TEST(PathX, IsPathfinderAt128PixelsHard) {
+  const data::Task &pathx = data::find_task("pathx"), &pathfinder = data::find_task("pathfinder");
+  const std::map<std::string, std::string> sizes{{"train", "2"}, {"validation", "1"}, {"test", "1"}};
+  auto at_128 = sizes;
+  at_128["resolution"] = "128";
+  const Options own("pathx", pathx.info().options, sizes), other("pathfinder", pathfinder.info().options, at_128);
+  EXPECT_EQ(own.json(), other.json());
+  TemporaryFolder folder;
+  Workers workers(2);
+  const Dataset data = Dataset::open(pathx, own, workers, folder.path());
+  EXPECT_EQ(data.shape().max_len, 16384);
+  EXPECT_EQ(data.shape().vocab, 256);
+  EXPECT_EQ(data.hash(), Dataset::open(pathfinder, other, workers, folder.path()).hash());
+  try {
+    pathx.shape(Options("pathx", pathx.info().options, {{"contour_length", "1"}}));
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), ::testing::StartsWith("pathx: contour_length 1 "));
+  }
+}
+
 TEST_F(SmallPathfinder, RefusesContoursThatDoNotFitWithOneLineThatSaysWhatToDo) {
   for (const char* length : {"1", "10", "60"}) {
     try {

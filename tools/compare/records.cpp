@@ -33,9 +33,10 @@ void differences_of(const std::string& path, const Json& before, const Json& aft
     for (const auto* side : {&before, &after}) {
       for (const auto& [name, value] : side->items()) names.insert(name);
     }
-    for (const auto& name : names)
-      differences_of(path.empty() ? name : path + "." + name, before.value(name, Json()), after.value(name, Json()),
-                     out);
+    for (const auto& name : names) {
+      const std::string below = path.empty() ? name : fmt::format("{}.{}", path, name);
+      differences_of(below, before.value(name, Json()), after.value(name, Json()), out);
+    }
   } else if (before != after) {
     out.insert(fmt::format("{}: {} -> {}", path, before.dump(), after.dump()));
   }

@@ -17,7 +17,7 @@ namespace {
 
 using data::Token;
 
-constexpr int64_t kPictureSide = 96;      // a picture of a sheet has at least so many pixels
+constexpr int64_t kPictureSide = 96;  // a picture of a sheet has at least so many pixels
 constexpr int64_t kSheetColumns = 8;
 constexpr std::string_view kInk = " .:-=+*#%@";  // of a picture in text, dark to bright
 constexpr const char* kPlain = "\x1b[0m";
@@ -84,8 +84,7 @@ std::string lines(std::span<const Token> pixels, const data::Shape& shape) {
   return out;
 }
 
-std::string reading(const std::string& task, const data::Shape& shape, std::span<const Token> tokens,
-                    Colours colours) {
+std::string reading(const std::string& task, const data::Shape& shape, std::span<const Token> tokens, Colours colours) {
   if (task == "listops") return words(tokens, colours);
   return is_text(shape) ? printable(bytes_of(tokens, shape), colours) : numbers(tokens);
 }
@@ -93,9 +92,8 @@ std::string reading(const std::string& task, const data::Shape& shape, std::span
 // The part of the window that the split has. Throws Error(kUsage) if it has none.
 std::pair<int64_t, int64_t> range_of(const data::Split& split, const Window& window) {
   if (window.first >= split.size()) {
-    throw Error(ErrorKind::kUsage,
-                fmt::format("--first is {}; {} has {} examples, choose 0 to {}", window.first,
-                            data::split_name(window.split), split.size(), split.size() - 1));
+    throw Error(ErrorKind::kUsage, fmt::format("--first is {}; {} has {} examples, choose 0 to {}", window.first,
+                                               data::split_name(window.split), split.size(), split.size() - 1));
   }
   return {window.first, std::min(split.size(), window.first + window.count)};
 }
@@ -138,10 +136,10 @@ Json examples_json(const std::string& task, const data::Dataset& data, const Win
     Json sequences = Json::array();
     for (int part = 0; part < split.parts(); ++part) {
       const auto tokens = split.tokens(i, part);
-      sequences.push_back({{"tokens", std::vector<Token>(tokens.begin(), tokens.end())},
-                           {"text", data.shape().height > 0
-                                        ? Json(nullptr)
-                                        : Json(reading(task, data.shape(), tokens, Colours::kNo))}});
+      sequences.push_back(
+          {{"tokens", std::vector<Token>(tokens.begin(), tokens.end())},
+           {"text",
+            data.shape().height > 0 ? Json(nullptr) : Json(reading(task, data.shape(), tokens, Colours::kNo))}});
     }
     out.push_back({{"example", i},
                    {"label", data.shape().next_token ? Json(nullptr) : Json(split.label(i))},

@@ -128,12 +128,13 @@ Json stats_json(const Chosen& chosen, const data::Dataset& data, const std::vect
 
 std::string stats_text(const Json& stats) {
   const Json& shape = stats.at("shape");
-  std::string out = fmt::format(
-      "{} ({})  {} classes, {} tokens, sequences of at most {}{}; {}\n  hash {}\n\n", stats.at("task").get<std::string>(),
-      stats.at("preset").is_null() ? "own defaults" : "preset " + stats.at("preset").get<std::string>(),
-      shape.at("classes").dump(), shape.at("vocab").dump(), shape.at("max_len").dump(),
-      shape.at("pair").get<bool>() ? ", two in an example" : "", human_bytes(stats.at("bytes").get<double>()),
-      stats.at("hash").get<std::string>());
+  std::string out =
+      fmt::format("{} ({})  {} classes, {} tokens, sequences of at most {}{}; {}\n  hash {}\n\n",
+                  stats.at("task").get<std::string>(),
+                  stats.at("preset").is_null() ? "own defaults" : "preset " + stats.at("preset").get<std::string>(),
+                  shape.at("classes").dump(), shape.at("vocab").dump(), shape.at("max_len").dump(),
+                  shape.at("pair").get<bool>() ? ", two in an example" : "",
+                  human_bytes(stats.at("bytes").get<double>()), stats.at("hash").get<std::string>());
   out += lengths_text(stats.at("splits")) + "\n";
   if (!shape.at("next_token").get<bool>()) out += shares_text(stats.at("splits")) + "\n";
   const Json& overlap = stats.at("overlap");
