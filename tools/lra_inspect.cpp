@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/growth.h"
 #include "core/json.h"
 #include "core/npy.h"
 #include "core/options.h"
@@ -19,7 +20,6 @@
 #include "core/text.h"
 #include "plugin/registry.h"
 #include "session/build_info.h"
-#include "tools/bench/growth.h"
 #include "tools/inspect/apply.h"
 #include "tools/inspect/fidelity.h"
 #include "tools/inspect/mixing.h"
@@ -392,7 +392,7 @@ Json slopes_of(const inspect::Trial& trial, const std::vector<inspect::Fidelity>
       line.emplace_back(value, all[i].mse.median);
     }
     if (!numbers) continue;
-    const bench::Exponent slope = bench::fit_exponent(line);
+    const Exponent slope = fit_exponent(line);
     Json entry = {{"norm", all[first].norm}};
     for (std::size_t s = 0; s + 1 < trial.sweep.size(); ++s) entry[trial.sweep[s].first] = all[first].values[s];
     entry["of"] = trial.sweep.back().first;

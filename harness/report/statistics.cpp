@@ -1,9 +1,9 @@
-// Closed forms; Student's quantile from a table, and beyond it by its first-order expansion.
+// Closed forms.
 #include "report/statistics.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
+#include <utility>
 
 namespace lra::report {
 namespace {
@@ -11,11 +11,6 @@ namespace {
 constexpr double kNormal = 1.959963984540054;  // 97.5 % quantile
 
 }  // namespace
-
-double student_t(std::size_t freedom) {
-  constexpr std::array<double, 11> kTable{0, 12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228};
-  return freedom < kTable.size() ? kTable[freedom] : kNormal + 2.5 / static_cast<double>(freedom);
-}
 
 double mean(const std::vector<double>& values) {
   double sum = 0;
@@ -41,30 +36,11 @@ Interval share_interval(double share, int64_t examples) {
   return {std::max(0.0, centre - reach), std::min(1.0, centre + reach)};
 }
 
-std::optional<Exponent> growth(std::vector<std::pair<double, double>> points) {
+std::optional<Exponent> growth(Growth points) {
   std::erase_if(points, [](const auto& point) { return point.first <= 0 || point.second <= 0; });
-  std::sort(points.begin(), points.end());
-  const std::size_t kept = std::max(std::min<std::size_t>(4, points.size()), (points.size() + 1) / 2);
-  points.erase(points.begin(), points.end() - static_cast<std::ptrdiff_t>(kept));
+  points = longer_half(std::move(points));
   if (points.size() < 3 || points.front().first == points.back().first) return std::nullopt;
-  const auto n = static_cast<double>(points.size());
-  double mean_x = 0, mean_y = 0;
-  for (const auto& [length, cost] : points) {
-    mean_x += std::log(length) / n;
-    mean_y += std::log(cost) / n;
-  }
-  double xx = 0, xy = 0, yy = 0;
-  for (const auto& [length, cost] : points) {
-    const double x = std::log(length) - mean_x;
-    const double y = std::log(cost) - mean_y;
-    xx += x * x;
-    xy += x * y;
-    yy += y * y;
-  }
-  const double slope = xy / xx;
-  const double rest = std::max(0.0, yy - slope * xy) / (n - 2);
-  const double reach = student_t(points.size() - 2) * std::sqrt(rest / xx);
-  return Exponent{slope, slope - reach, slope + reach, points.front().first};
+  return fit_exponent(points);
 }
 
 }  // namespace lra::report

@@ -8,8 +8,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <utility>
 #include <vector>
+
+#include "core/growth.h"
 
 namespace lra::report {
 
@@ -17,21 +18,14 @@ struct Interval {
   double low = 0, high = 0;
 };
 
-// 97.5 % quantile of Student's t.
-double student_t(std::size_t freedom);
 double mean(const std::vector<double>& values);
 // Half the 95 % interval of the mean; nothing for fewer than two values.
 std::optional<double> mean_reach(const std::vector<double>& values);
 // 95 % interval of a share seen in `examples` trials.
 Interval share_interval(double share, int64_t examples);
 
-struct Exponent {
-  double value = 0, low = 0, high = 0;
-  double from = 0;  // shortest length that was fitted
-};
-// Growth over the longer half of the points (four at least): the exponent holds in the limit of long sequences, and
-// costs that do not grow pull it down at short ones. Nothing for fewer than three lengths.
-std::optional<Exponent> growth(std::vector<std::pair<double, double>> points);
+// Over the longer half of the points, see core/growth.h. Nothing for fewer than three lengths.
+std::optional<Exponent> growth(Growth points);
 
 }  // namespace lra::report
 

@@ -21,7 +21,7 @@ std::vector<std::pair<double, double>> power_law(double exponent) {
 }
 
 TEST(Growth, FindsTheExponentOfAPowerLaw) {
-  const bench::Exponent e = bench::fit_exponent(power_law(1.5));
+  const Exponent e = fit_exponent(power_law(1.5));
   EXPECT_NEAR(e.value, 1.5, 1e-9);
   EXPECT_NEAR(e.low, 1.5, 1e-6);
   EXPECT_NEAR(e.high, 1.5, 1e-6);
