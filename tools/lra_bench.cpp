@@ -22,6 +22,7 @@
 #include "tools/bench/growth.h"
 #include "tools/bench/remote.h"
 #include "tools/bench/subject.h"
+#include "tools/command_line.h"
 #include "tools/program.h"
 #include "tools/run/table.h"
 
@@ -339,7 +340,6 @@ int answer(int argc, char** argv) {
   app.footer(kFooter);
   app.set_help_flag("-h,--help", "Print this help and end");
   app.set_version_flag("--version", fmt::format("lra-bench {}", session::kVersion), "Print the version and end");
-  app.allow_extras();
   const std::string what = "What to measure";
   app.add_option("--variant", flags.variants, "Variants, or all")
       ->delimiter(',')
@@ -391,20 +391,8 @@ int answer(int argc, char** argv) {
       ->type_name("PATH")
       ->allow_extra_args(false)
       ->group(how);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::Success& asked) {
-    app.exit(asked);
-    return 0;
-  } catch (const CLI::ParseError& error) {
-    throw Error(ErrorKind::kUsage, fmt::format("{} (lra-bench --help shows all flags)", error.what()));
-  }
+  if (!take_words(app, argc, argv, "--benchmark_")) return 0;
   flags.rest = app.remaining();
-  for (const auto& word : flags.rest) {
-    if (word.rfind("--benchmark_", 0) != 0) {
-      throw Error(ErrorKind::kUsage, fmt::format("no flag is called '{}' (lra-bench --help shows all flags)", word));
-    }
-  }
   return flags.step ? time_steps(flags) : run_benchmarks(flags, argv[0]);
 }
 

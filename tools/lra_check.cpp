@@ -15,6 +15,7 @@
 #include "tools/check/child.h"
 #include "tools/check/plugins.h"
 #include "tools/check/show.h"
+#include "tools/command_line.h"
 #include "tools/program.h"
 
 namespace {
@@ -111,24 +112,7 @@ int answer(int argc, char** argv) {
   app.set_help_flag("-h,--help", "Print this help and end");
   app.set_version_flag("--version", fmt::format("lra-check {}", session::kVersion), "Print the version and end");
   declare(app, flags);
-  app.allow_extras();
-  const auto refuse_extras = [&] {
-    std::vector<std::string> known;
-    for (const CLI::Option* option : app.get_options()) {
-      for (const auto& name : option->get_lnames()) known.push_back(name);
-    }
-    refuse_unknown("lra-check", app.remaining(), known);
-  };
-  try {
-    app.parse(argc, argv);
-    refuse_extras();
-  } catch (const CLI::Success& asked) {
-    app.exit(asked);
-    return 0;
-  } catch (const CLI::ParseError& error) {
-    refuse_extras();
-    refuse(fmt::format("{} (lra-check --help shows all flags)", error.what()));
-  }
+  if (!take_words(app, argc, argv)) return 0;
   if (flags.list) {
     print(flags.json ? json_text(check::list_json()) : check::list_text());
     return 0;

@@ -21,6 +21,7 @@
 #include "report/run_record.h"
 #include "session/build_info.h"
 #include "session/session.h"
+#include "tools/command_line.h"
 #include "tools/compare/baseline.h"
 #include "tools/compare/doctor.h"
 #include "tools/compare/gate.h"
@@ -361,14 +362,7 @@ int answer(int argc, char** argv) {
         ->type_name("TIME");
   }
   common(doctor);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::Success& asked) {
-    app.exit(asked);
-    return 0;
-  } catch (const CLI::ParseError& error) {
-    throw Error(ErrorKind::kUsage, fmt::format("{} (lra-compare --help shows all flags)", error.what()));
-  }
+  if (!take_words(app, argc, argv)) return 0;
   if (gate->parsed()) return run_gate(flags);
   if (baseline->parsed()) return run_baseline(flags, which);
   if (add->parsed()) return add_to_history(flags);

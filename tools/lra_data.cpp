@@ -16,6 +16,7 @@
 #include "core/text.h"
 #include "data/dataset.h"
 #include "session/build_info.h"
+#include "tools/command_line.h"
 #include "tools/data/chosen.h"
 #include "tools/data/export.h"
 #include "tools/data/forms.h"
@@ -172,6 +173,7 @@ class Parser {
     app_.set_help_flag("-h,--help", "Print this help and end");
     app_.set_version_flag("--version", fmt::format("lra-data {}", session::kVersion), "Print the version and end");
     app_.get_formatter()->column_width(34);
+    app_.require_subcommand(1);
 
     CLI::App* one =
         command("stats", "Class shares, lengths, overlaps, baselines, hash", [](const Flags& f) { return stats(f); });
@@ -238,34 +240,14 @@ Examples:
       each->add_flag("-q,--quiet", flags.quiet, "Say nothing but results and errors")->group(kHow);
       each->set_help_flag("-h,--help", "Print this help and end");
       each->get_formatter()->column_width(34);
-      each->allow_extras();
     }
   }
 
   int run(int argc, char** argv) {
-    std::vector<std::string> names;
-    for (const auto& [app, body] : commands_) names.push_back(app->get_name());
-    const std::string first = argc > 1 ? argv[1] : "";
-    if (first.empty()) refuse(fmt::format("a command is missing; choose {}", join(names, " or ")));
-    if (first[0] != '-' && std::find(names.begin(), names.end(), first) == names.end())
-      refuse(fmt::format("no command is called '{}'{}", first, suggestion(first, names)));
-    try {
-      app_.parse(argc, argv);
-    } catch (const CLI::Success& asked) {
-      app_.exit(asked);
-      return 0;
-    } catch (const CLI::ParseError& error) {
-      for (const auto& [app, body] : commands_) refuse_extras(*app);  // the likelier reason for what else is wrong
-      std::string fault = error.what();
-      std::replace(fault.begin(), fault.end(), '\n', ' ');
-      refuse(fmt::format("{} (lra-data --help shows all)", fault));
-    }
-    for (const auto& [app, body] : commands_) {
-      if (!app->parsed()) continue;
-      refuse_extras(*app);
-      return body(flags_);
-    }
-    refuse(fmt::format("a command is missing; choose {}", join(names, " or ")));
+    if (!take_words(app_, argc, argv)) return 0;
+    const auto chosen =
+        std::find_if(commands_.begin(), commands_.end(), [](const auto& c) { return c.first->parsed(); });
+    return chosen->second(flags_);
   }
 
  private:
@@ -299,14 +281,6 @@ Examples:
   }
   void split(CLI::App* app, const char* help) {
     app->add_option("--split", flags_.split, help)->type_name("NAME")->capture_default_str()->group(kWhat);
-  }
-  // Refuses a word that no flag of the command took.
-  static void refuse_extras(const CLI::App& app) {
-    std::vector<std::string> known;
-    for (const CLI::Option* option : app.get_options()) {
-      for (const auto& name : option->get_lnames()) known.push_back(name);
-    }
-    refuse_unknown("lra-data " + app.get_name(), app.remaining(), known);
   }
 
   Flags& flags_;

@@ -9,6 +9,7 @@
 
 #include "core/text.h"
 #include "session/build_info.h"
+#include "tools/command_line.h"
 #include "tools/inspect/commands.h"
 #include "tools/program.h"
 
@@ -190,15 +191,6 @@ CLI::App& declare_fidelity(CLI::App& app, FidelityFlags& flags) {
   return sub;
 }
 
-// Refuses a word that no flag of the command took.
-void refuse_extras(const CLI::App& sub) {
-  std::vector<std::string> known;
-  for (const CLI::Option* option : sub.get_options()) {
-    for (const auto& name : option->get_lnames()) known.push_back(name);
-  }
-  refuse_unknown("lra-inspect " + sub.get_name(), sub.remaining(), known);
-}
-
 int answer(int argc, char** argv) {
   CLI::App app("Looks inside attention variants.", "lra-inspect");
   app.set_help_flag("-h,--help", "Print this help and end");
@@ -209,25 +201,8 @@ int answer(int argc, char** argv) {
   FidelityFlags fidelity_flags;
   const std::vector<CLI::App*> commands{&declare_apply(app, apply_flags), &declare_attention(app, attention_flags),
                                         &declare_fidelity(app, fidelity_flags)};
-  std::vector<std::string> names;
-  for (const CLI::App* command : commands) names.push_back(command->get_name());
-  const std::string first = argc > 1 ? argv[1] : "";
-  if (first.empty()) refuse(fmt::format("a command is missing; choose {}", join(names, " or ")));
-  if (first[0] != '-' && std::find(names.begin(), names.end(), first) == names.end()) {
-    refuse(fmt::format("no command is called '{}'{}", first, suggestion(first, names)));
-  }
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::Success& asked) {
-    app.exit(asked);
-    return 0;
-  } catch (const CLI::ParseError& error) {
-    for (const CLI::App* command : commands) refuse_extras(*command);  // the likelier reason for what else is wrong
-    refuse(fmt::format("{} (lra-inspect --help shows all flags)", error.what()));
-  }
-  for (const CLI::App* command : commands) {
-    if (command->parsed()) refuse_extras(*command);
-  }
+  app.require_subcommand(1);
+  if (!take_words(app, argc, argv)) return 0;
   if (commands[0]->parsed()) return inspect::apply_command(apply_flags);
   if (commands[1]->parsed()) return inspect::attention_command(attention_flags);
   return inspect::fidelity_command(fidelity_flags);

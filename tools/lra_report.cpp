@@ -20,6 +20,7 @@
 #include "report/run_record.h"
 #include "report/summary.h"
 #include "report/table.h"
+#include "tools/command_line.h"
 #include "tools/program.h"
 
 namespace {
@@ -326,16 +327,8 @@ Examples:
     }
   }
 
-  // The exit code, or nothing and `answer` filled if that was all that was asked.
   int run(int argc, char** argv) {
-    try {
-      app_.parse(argc, argv);
-    } catch (const CLI::Success& asked) {
-      app_.exit(asked);
-      return 0;
-    } catch (const CLI::ParseError& error) {
-      throw Error(ErrorKind::kUsage, fmt::format("{} (lra-report --help shows all)", one_fault(error.what())));
-    }
+    if (!take_words(app_, argc, argv)) return 0;
     for (const auto& [app, body] : commands_) {
       if (!app->parsed()) continue;
       if (app->get_name() == "figure") flags_.format = drawing_;
@@ -364,10 +357,6 @@ Examples:
   }
   void output(CLI::App* app, const char* help) {
     app->add_option("-o,--out", flags_.out, help)->type_name("PATH")->group("Output");
-  }
-  static std::string one_fault(std::string text) {
-    std::replace(text.begin(), text.end(), '\n', ' ');
-    return text;
   }
 
   Flags& flags_;

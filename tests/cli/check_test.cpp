@@ -204,13 +204,5 @@ TEST(LraCheck, ItsDocumentHasALineForEachCheck) {
   EXPECT_THAT(document, HasSubstr("| `ending` |"));
 }
 
-TEST(LraCheckHelp, IsTheApprovedText) {
-  const Result result = lra_check("--help");
-  EXPECT_EQ(result.code, 0);
-  const std::string path = std::string(LRA_GOLDEN_DIR) + "/lra-check-help.txt";
-  if (std::getenv("LRA_APPROVE") != nullptr) std::ofstream(path) << result.out;
-  EXPECT_EQ(result.out, read_file(path, 1 << 20)) << "approve a wanted change with LRA_APPROVE=1";
-}
-
 }  // namespace
 }  // namespace lra::cli_test

@@ -1,7 +1,6 @@
 // What lra-run answers without running anything, and how it refuses.
 #include <gmock/gmock.h>
 
-#include <cstdlib>
 #include <fstream>
 
 #include "tests/cli/program.h"
@@ -188,14 +187,6 @@ TEST(LraRunOutput, SaysWhenItCannotBeWritten) {
   const Result result = shell(std::string(LRA_RUN) + " --list > /dev/full");
   EXPECT_EQ(result.code, 7);
   EXPECT_THAT(result.err, HasSubstr("standard output"));
-}
-
-TEST(LraRunHelp, IsTheApprovedText) {
-  const Result result = lra_run("--help");
-  EXPECT_EQ(result.code, 0);
-  const std::string path = std::string(LRA_GOLDEN_DIR) + "/lra-run-help.txt";
-  if (std::getenv("LRA_APPROVE") != nullptr) std::ofstream(path) << result.out;
-  EXPECT_EQ(result.out, read_file(path, 1 << 20)) << "approve a wanted change with LRA_APPROVE=1";
 }
 
 TEST(LraRunVersion, IsPrinted) {
