@@ -50,7 +50,7 @@ struct Manifest {
                 {s.at("vocab"), s.at("classes"), s.at("max_len"), s.at("height"), s.at("width"), s.at("pair"),
                  s.at("next_token")},
                 number_in(json, "examples")};
-      split = text_in(json, "split");
+      split = file_in(json, "split");
       rows_hash = text_in(json, "rows_hash");
       data_hash = text_in(json, "data_hash");
     } catch (const Json::exception& error) {

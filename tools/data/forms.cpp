@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 
 #include "core/error.h"
 
@@ -34,6 +35,15 @@ std::string text_in(const Json& layout, const char* name) {
   if (at == layout.end() || !at->is_string())
     throw Error(ErrorKind::kData, fmt::format("manifest: '{}' is missing or no text", name));
   return at->get<std::string>();
+}
+
+std::string file_in(const Json& layout, const char* name) {
+  const std::string file = text_in(layout, name);
+  const std::filesystem::path path(file);
+  if (file.empty() || path.is_absolute() || std::find(path.begin(), path.end(), "..") != path.end())
+    throw Error(ErrorKind::kData,
+                fmt::format("manifest: '{}' is '{}'; a file in its own folder is wanted", name, file));
+  return file;
 }
 
 int64_t number_in(const Json& layout, const char* name) {

@@ -69,6 +69,8 @@ const Form& form_of(const std::string& task, const data::Shape& shape);
 // layout[name]; throws Error(kData) if it is not there or of another type.
 std::string text_in(const Json& layout, const char* name);
 int64_t number_in(const Json& layout, const char* name);
+// The same for a file or a folder that lies in the exported one; throws Error(kData) for one that lies elsewhere.
+std::string file_in(const Json& layout, const char* name);
 
 const Form& listops_tsv();
 const Form& imdb_tsv();

@@ -114,9 +114,9 @@ class Idx final : public Form {
 
   void read(const Stored& stored, const Take& take) const override {
     const data::Shape& shape = stored.shape;
-    IdxReader images(stored.folder + "/" + text_in(stored.layout, "images"),
+    IdxReader images(stored.folder + "/" + file_in(stored.layout, "images"),
                      std::array{stored.examples, shape.height, shape.width});
-    IdxReader labels(stored.folder + "/" + text_in(stored.layout, "labels"), std::array{stored.examples});
+    IdxReader labels(stored.folder + "/" + file_in(stored.layout, "labels"), std::array{stored.examples});
     std::vector<unsigned char> gray(static_cast<std::size_t>(shape.max_len));
     std::array<unsigned char, 1> label{};
     for (int64_t i = 0; i < stored.examples; ++i) {

@@ -24,7 +24,7 @@ constexpr int64_t kBatch = 1000;  // images of a folder
 // The published set is not split. Splits in one folder keep apart by the numbers of their batches.
 constexpr int64_t kBatchesOfSplit = 10'000;
 constexpr std::size_t kColumns = 11;
-constexpr std::size_t kLongestRow = 4096;
+constexpr std::size_t kLongestMetadataRow = 4096;
 
 png_image png_header() {
   png_image header;
@@ -97,13 +97,13 @@ class PathfinderFolders final : public Form {
   }
 
   void read(const Stored& stored, const Take& take) const override {
-    const std::string set = stored.folder + "/" + text_in(stored.layout, "folder");
+    const std::string set = stored.folder + "/" + file_in(stored.layout, "folder");
     const int64_t size = std::max<int64_t>(1, number_in(stored.layout, "batch"));
     int64_t batch = number_in(stored.layout, "first_batch");
     for (int64_t begin = 0; begin < stored.examples; begin += size, ++batch) {
       const int64_t wanted = std::min(size, stored.examples - begin);
       const std::string table = fmt::format("{}/metadata/{}.npy", set, batch);
-      data::RowReader rows(table, kLongestRow);
+      data::RowReader rows(table, kLongestMetadataRow);
       while (rows.next()) take_row(stored, set, {table, rows.number()}, std::string(rows.row()), take);
       if (rows.number() != wanted) bad_row({table}, fmt::format("has {} rows; {} are wanted", rows.number(), wanted));
     }

@@ -66,7 +66,7 @@ class Table : public Form {
     return {{"file", name}};
   }
   void read(const Stored& stored, const Take& take) const final {
-    read_table(stored.folder + "/" + text_in(stored.layout, "file"), columns(stored.shape), header(),
+    read_table(stored.folder + "/" + file_in(stored.layout, "file"), columns(stored.shape), header(),
                [&](const Place& place, const Columns& columns) { take(place, example(stored, place, columns)); });
   }
 
