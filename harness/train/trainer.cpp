@@ -196,7 +196,6 @@ StepResult Trainer::step() {
       for (int64_t lane = begin; lane < end; ++lane) run_lane(lane, worker);
     });
   }
-  const double sequences_end = wall_seconds();
 
   StepResult result;
   int64_t hits = 0, targets = 0;
@@ -213,10 +212,10 @@ StepResult Trainer::step() {
   result.accuracy = static_cast<double>(hits) / static_cast<double>(targets);
   double mixer_seconds = 0;
   for (auto& seat : seats_) mixer_seconds += nn::Encoder::take_mixer_seconds(*seat);
-  result.mixer_share = mixer_seconds / ((sequences_end - start) * static_cast<double>(crew_.seats));
   reduce_and_update(train_.batch, result);
   result.flops = static_cast<double>(encoder_.kernel_flops() - flops_before);
   result.seconds = wall_seconds() - start;
+  result.mixer_share = mixer_seconds / (result.seconds * static_cast<double>(crew_.seats));
   return result;
 }
 

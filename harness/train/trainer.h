@@ -35,7 +35,7 @@ struct StepResult {
   double loss = 0, auxiliary = 0, accuracy = 0;  // of the batch, before the update
   double lr = 0, gradient_norm = 0;
   double seconds = 0;
-  double mixer_share = 0;  // of the workers' time inside sequences
+  double mixer_share = 0;  // of the workers' time
   double flops = 0;        // counted by the kernels
   int64_t tokens = 0;
 };
