@@ -11,12 +11,17 @@
 //   axial_horizontal  own row and column; each row above without column c [each other row, left and right of c]
 //   axial_rowmajor    own row; each row above, asked as (row, c): rho = q_(row,c), kappa = k_(row,c) or a summary
 //   mixture           the mean of vertical and horizontal; `released`: one softmax over both, rows split as [..]
+//   routing           fixed on the rows of a head in the order of clusters of their keys; bidirectional only:
+//                     r = (k - mean(k)) / std(k); one after another, centroid c takes of the rows that are still free
+//                     the `span` with the largest r.mu_c. mu_c: moving average of the rows that were in c
 // Spans and rows are two kinds of keys of one joint softmax (math/joint_attention.h); the span values are a joint
 // attention themselves, with rho as queries. Only s, o and their normalisers are saved, the pools are taken again by
 // backward: dkappa goes to the row that was the maximum, channel by channel, and drho likewise.
-// The patterns are in combiner/spans.h, the pools in combiner/pool.h.
+// The patterns are in combiner/spans.h, the clusters in combiner/clusters.h, the pools in combiner/pool.h.
 #include <array>
+#include <optional>
 
+#include "combiner/clusters.h"
 #include "combiner/pool.h"
 #include "sdk/joint_attention.h"
 
@@ -30,8 +35,8 @@ enum class Summary { kNone, kWeighted, kProjected };
 
 constexpr lra_option kOptions[] = {
     sdk::choice("pattern", "which rows are seen directly and which as spans",
-                "fixed|logsparse|axial_vertical|axial_horizontal|axial_rowmajor|mixture"),
-    sdk::integer("span", "fixed: rows of a span; 0: the root of N, rounded", 0, 0, 1 << 20),
+                "fixed|logsparse|axial_vertical|axial_horizontal|axial_rowmajor|mixture|routing"),
+    sdk::integer("span", "fixed and routing: rows of a span; 0: the root of N, rounded", 0, 0, 1 << 20),
     sdk::integer("width", "axial and mixture: columns of the grid; 0: the root of N, rounded", 0, 0, 1 << 20),
     sdk::choice("abstraction", "how the rows of a span make its key and its query", "max|mean|deepsets"),
     sdk::integer("size_correction", "1: adds log of its rows to the score of a span", 0, 0, 1),
@@ -40,6 +45,7 @@ constexpr lra_option kOptions[] = {
                 "a projection of the values",
                 "none|wsum|proj"),
     sdk::integer("released", "mixture: 1: one softmax over the spans of both, as in the released code", 0, 0, 1),
+    sdk::number("decay", "routing: of the moving averages that make centroids", 0.999, 0, 1),
 };
 
 constexpr sdk::Info kInfo{
@@ -49,7 +55,8 @@ constexpr sdk::Info kInfo{
     .formula =
         "kappa_W = max of k_j, rho_W = max of q_j, s_W = sum_{j in W} softmax_j(rho_W.k_j / sqrt(dh)) v_j\n"
         "o_i = sum_{j direct} p_ij v_j + sum_W p_iW s_W,  p_i = softmax over q_i.k_j / sqrt(dh), q_i.kappa_W / "
-        "sqrt(dh)",
+        "sqrt(dh)\n"
+        "pattern=routing: W_c, c = 0, 1, ..: of the rows in no W yet the `span` with the largest LayerNorm(k).mu_c",
     .notes =
         "Spans and direct rows of a row partition what it may see, except with released=1, where rows off its own row "
         "and column count twice. Scores of spans lack the log of their size, so spans weigh less than in full "
@@ -61,15 +68,22 @@ constexpr sdk::Info kInfo{
         "layer_norm(x + s W) W' as the released code does by default (without its dropout); w_summary: [Q, D], "
         "w_summary_k: [D, Q]. With a pooled key it would equal fixed with span = width. deepsets: relu(x W), W: [dh, "
         "dh] shared by heads (w_span_k, w_span_q), then the maximum. Equal maxima: the first row takes the gradient. "
-        "The paper's learned spans (Combiner-Routing) are not offered. pairs counts direct rows and spans of each row "
-        "and the rows of each span.",
+        "pairs counts direct rows and spans of each row and the rows of each span.\n"
+        "routing is the paper's Combiner-Routing: own cluster direct, every other cluster a span. How clusters are "
+        "made is our reading: the N rows of each head are cut into ceil(N / span) clusters of `span` rows, the last of "
+        "which may be short: each centroid in turn takes the nearest of the rows that are left, by their keys, "
+        "normalised without gain; of equal ones the first. Bidirectional only, since causally every row would need "
+        "spans of its own in all other clusters. The choice has no gradient, and there is no commitment loss. "
+        "Centroids follow moving averages of counts and sums of the rows of their cluster; evaluation does not move "
+        "them, and one without rows in a step stays. Step 0: normal vectors with counts of 1. A shorter sequence uses "
+        "the first centroids. Buffers: centroids and ema_sums [(head, cluster), dh], ema_counts [head, cluster].",
     .time = "O(N sqrt(N) D); logsparse O(N log(N) D)",
     .memory = "O(N D)",
     .time_exponent = 1.5,
     .memory_exponent = 1,
     .flags = LRA_CAUSAL | LRA_BIDIRECTIONAL | LRA_ROW_STOCHASTIC,
     .options = kOptions,
-    .limits = "pattern=fixed span={N}\npattern=fixed span=1",
+    .limits = "pattern=fixed span={N}\npattern=fixed span=1\npattern=routing span={N}\npattern=routing span=1",
 };
 
 constexpr Real kLayerNormEpsilon = Real(1e-6);
@@ -129,6 +143,7 @@ class Combiner {
       for (size_t s = 0; s < 2; ++s) part_[s] = setup.saved(s == 0 ? "vertical" : "horizontal", rows);
       second_lse_ = setup.saved("horizontal_lse", heads_ * max_len_);
     }
+    if (spans_.pattern() == Pattern::kRouting) clusters_.emplace(setup, spans_);
   }
 
   void forward(const sdk::Step& step, Real* y, Real&) const {
@@ -150,6 +165,7 @@ class Combiner {
     step.host.parallel_for(heads_, 1, [&](int64_t head, int64_t, int32_t worker) {
       values_backward(step, head, worker);
       if (pooled()) pool_backward(step, head);
+      if (clusters_) clusters_->add_statistics(step, head, worker, step[qkv_.k] + head * head_dim_, grads);
     });
     for (int64_t head = 0; head < (deep_sets() ? heads_ : 0); ++head) features_weight_backward(step, head, grads);
     qkv_.project_backward(step, dx, grads);
@@ -172,6 +188,7 @@ class Combiner {
       const double features = 4.0 * double(len) * double(head_dim_ * head_dim_);
       one += {.forward_flops = features, .backward_flops = 3 * features};
     }
+    if (clusters_) one += clusters_->cost(len);
     const double h = double(heads_);
     sdk::Cost sum = qkv_.cost(len);
     sum += {h * one.forward_flops, h * one.backward_flops, h * one.pairs};
@@ -180,6 +197,10 @@ class Combiner {
       sum += {.forward_flops = 2 * product, .backward_flops = 5 * product};
     }
     return sum;
+  }
+
+  void after_step(const sdk::Step& step, sdk::Buffers buffers) const {
+    if (clusters_) clusters_->after_step(step, buffers);
   }
 
   void mix_values(const sdk::Step& step, const Real* v, Real* o) const {
@@ -199,7 +220,14 @@ class Combiner {
   bool weighted() const { return !pooled() && summary_ == Summary::kWeighted; }
   bool projected() const { return !pooled() && summary_ == Summary::kProjected; }
 
-  Pool pool_of(int64_t len) const { return {spans_, len, abstraction_ == Abstraction::kMean, head_dim_, inner_}; }
+  Pool pool_of(const sdk::Step& step, int64_t head) const {
+    const int32_t* order = clusters_ ? clusters_->order(step, head) : nullptr;
+    return {spans_, step.len, abstraction_ == Abstraction::kMean, head_dim_, inner_, order};
+  }
+  // A range of rows of the pattern as rows of the sequence.
+  Rows in_order(const sdk::Step& step, int64_t head, const Rows& rows) const {
+    return clusters_ ? Rows::listed(clusters_->order(step, head) + rows.first, rows.count) : rows;
+  }
 
   // The spans as keys of one head.
   math::JointKeys<Real> span_keys(const sdk::Step& step, int64_t head) const {
@@ -248,6 +276,7 @@ class Combiner {
   void mix(const sdk::Step& step) const {
     measure(step);
     step.host.parallel_for(heads_, 1, [&](int64_t head, int64_t, int32_t worker) {
+      if (clusters_) clusters_->sort(step, head, worker, step[qkv_.k] + head * head_dim_);
       pool(step, head);
       values(step, head, worker);
     });
@@ -266,7 +295,7 @@ class Combiner {
       q = step[feature_q_];
       k = step[feature_k_];
     }
-    const Pool pool = pool_of(step.len);
+    const Pool pool = pool_of(step, head);
     pool.forward(q + at, step[query_] + at, step[best_query_] + at);
     pool.forward(k + at, step[key_] + at, step[best_key_] + at);
   }
@@ -274,7 +303,7 @@ class Combiner {
     const int64_t at = head * head_dim_;
     const bool deep = deep_sets();
     Real *dq = deep ? step[dfeature_q_] : step[qkv_.dq], *dk = deep ? step[dfeature_k_] : step[qkv_.dk];
-    const Pool pool = pool_of(step.len);
+    const Pool pool = pool_of(step, head);
     pool.backward(step[key_] + at, step[best_key_] + at, step[dkey_] + at, dk + at, deep);
     pool.backward(step[query_] + at, step[best_query_] + at, step[dquery_] + at, dq + at, deep);
     if (!deep) return;
@@ -318,7 +347,8 @@ class Combiner {
     const auto q = span_queries(step, head);
     math::joint_clear(q, spans_.slots(step.len), head_dim_);
     if (weighted()) math::joint_clear(summed_queries(step, head), spans_.slots(step.len), head_dim_);
-    spans_.members(step.len, [&](const Rows& slots, const Rows& rows, const Mask& mask) {
+    spans_.members(step.len, [&](const Rows& slots, const Rows& places, const Mask& mask) {
+      const Rows rows = in_order(step, head, places);
       const auto edit = [&](const sdk::Scores& s) { mask.apply(s); };
       attention_.merge(step, worker, {head_dim_, attention_.scale(), q, keys, slots, rows}, edit);
       if (!weighted()) return;
@@ -331,7 +361,8 @@ class Combiner {
     const auto keys = attention_.keys(step, qkv_, head);
     const auto q = span_queries(step, head);
     const auto ignore = [](const sdk::Scores&) {};
-    spans_.members(step.len, [&](const Rows& slots, const Rows& rows, const Mask& mask) {
+    spans_.members(step.len, [&](const Rows& slots, const Rows& places, const Mask& mask) {
+      const Rows rows = in_order(step, head, places);
       const auto edit = [&](const sdk::Scores& s) { mask.apply(s); };
       attention_.add_gradients(step, worker, {head_dim_, attention_.scale(), q, keys, slots, rows}, edit, ignore);
       if (!weighted()) return;
@@ -385,14 +416,23 @@ class Combiner {
     mask.apply(s);
   }
 
+  sdk::JointAttention::Tile tile(const sdk::Step& step, int64_t head, int softmax, const Rows& rows, Keys kind,
+                                 const Rows& keys) const {
+    const bool spans = kind == Keys::kSpans;
+    return {head_dim_,
+            attention_.scale(),
+            row_queries(step, head, softmax),
+            spans ? span_keys(step, head) : attention_.keys(step, qkv_, head),
+            in_order(step, head, rows),
+            spans ? keys : in_order(step, head, keys)};
+  }
+
   // o = one softmax over rows and spans, or the mean of two
   void joint(const sdk::Step& step, int64_t head, int32_t worker) const {
     const int softmaxes = spans_.averaged() ? 2 : 1;
     for (int s = 0; s < softmaxes; ++s) math::joint_clear(row_queries(step, head, s), step.len, head_dim_);
     spans_.joint(step.len, [&](int softmax, const Rows& rows, Keys kind, const Rows& keys, const Mask& mask) {
-      const auto array = kind == Keys::kRows ? attention_.keys(step, qkv_, head) : span_keys(step, head);
-      attention_.merge(step, worker,
-                       {head_dim_, attention_.scale(), row_queries(step, head, softmax), array, rows, keys},
+      attention_.merge(step, worker, tile(step, head, softmax, rows, kind, keys),
                        [&](const sdk::Scores& s) { edit(step, kind, keys, mask, s); });
     });
     if (softmaxes == 1) return;
@@ -409,9 +449,8 @@ class Combiner {
       for (int64_t e = 0; e < head_dim_; ++e) d_o[e] *= Real(0.5);
     }
     spans_.joint(step.len, [&](int softmax, const Rows& rows, Keys kind, const Rows& keys, const Mask& mask) {
-      const auto array = kind == Keys::kRows ? attention_.keys(step, qkv_, head) : span_keys(step, head);
       attention_.add_gradients(
-          step, worker, {head_dim_, attention_.scale(), row_queries(step, head, softmax), array, rows, keys},
+          step, worker, tile(step, head, softmax, rows, kind, keys),
           [&](const sdk::Scores& s) { edit(step, kind, keys, mask, s); }, [](const sdk::Scores&) {});
     });
   }
@@ -432,7 +471,8 @@ class Combiner {
   Summary summary_;
   bool size_correction_;
   Spans spans_;
-  int64_t most_;  // spans
+  std::optional<Clusters> clusters_;  // pattern=routing
+  int64_t most_;                      // spans
   sdk::Qkv qkv_;
   sdk::JointAttention attention_;
   sdk::Saved<> value_, value_lse_, summed_, summed_lse_, second_lse_;

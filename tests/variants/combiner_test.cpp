@@ -37,6 +37,7 @@ struct Pattern {
   // The softmaxes that are averaged; one for all patterns but the mixture.
   std::vector<std::function<Seen(int64_t i, int64_t len, bool causal)>> see;
   bool causal = true, bidirectional = true;
+  bool clustered = false;  // `see` means places in the order of the clusters
 };
 
 template <class In>
@@ -148,6 +149,12 @@ std::vector<Pattern> patterns(int64_t span, int64_t width) {
        {[=](auto i, auto n, bool) { return released_mixture(width, i, n); }},
        true,
        false},
+      {"routing",
+       {{"pattern", "routing"}, {"span", s}},
+       {[=](auto i, auto n, bool causal) { return fixed(span, i, n, causal); }},
+       false,
+       true,
+       true},
   };
 }
 
@@ -180,18 +187,67 @@ class Plain {
 
   Numbers output(const Pattern& p) const {
     std::vector<double> o(q_.size(), 0.0);
-    for (const auto& see : p.see) {
-      for (int64_t i = 0; i < c_.len; ++i) {
-        const Seen seen = see(i, c_.len, c_.causal);
-        for (int64_t h = 0; h < c_.heads; ++h) add_row(seen, i, h, 1 / double(p.see.size()), o);
+    for (int64_t h = 0; h < c_.heads; ++h) {
+      const auto row = order(p, h);
+      for (const auto& see : p.see) {
+        for (int64_t i = 0; i < c_.len; ++i) {
+          Seen seen = see(i, c_.len, c_.causal);
+          for (int64_t& j : seen.direct) j = row[std::size_t(j)];
+          for (Span& span : seen.spans) {
+            for (int64_t& j : span.rows) j = row[std::size_t(j)];
+          }
+          add_row(seen, row[std::size_t(i)], h, 1 / double(p.see.size()), o);
+        }
       }
     }
     const auto y = plain_linear(m_, o, "o", inner_, c_.dim);
     return {y.begin(), y.end()};
   }
 
- private:
   using Channels = std::vector<double>;
+
+  // pattern=routing: the rows of each cluster of a head, and a key as it is compared with centroids.
+  std::vector<std::vector<int64_t>> clusters(int64_t h) const {
+    const int64_t wanted = std::stoll(option_of(c_, "span", "0")), n = c_.len;
+    const auto size = std::size_t(wanted > 0 ? wanted : std::lround(std::sqrt(double(n))));
+    const Numbers centroids = m_.param("centroids");
+    const std::size_t of_head = centroids.size() / std::size_t(c_.heads);
+    std::vector<int64_t> free(static_cast<std::size_t>(n));
+    std::iota(free.begin(), free.end(), 0);
+    std::vector<std::vector<int64_t>> out;
+    while (!free.empty()) {
+      const auto mu = centroids.begin() + std::ptrdiff_t(std::size_t(h) * of_head + out.size() * c_.head_dim);
+      std::vector<double> likeness;
+      for (int64_t j = 0; j < n; ++j) {
+        const Channels r = normed_key(j, h);
+        likeness.push_back(std::inner_product(r.begin(), r.end(), mu, 0.0));
+      }
+      auto taken = free;
+      std::stable_sort(taken.begin(), taken.end(),
+                       [&](int64_t a, int64_t b) { return likeness[std::size_t(a)] > likeness[std::size_t(b)]; });
+      taken.resize(std::min(size, taken.size()));
+      std::sort(taken.begin(), taken.end());
+      std::erase_if(free, [&](int64_t j) { return std::binary_search(taken.begin(), taken.end(), j); });
+      out.push_back(taken);
+    }
+    return out;
+  }
+  Channels normed_key(int64_t i, int64_t h) const {
+    Channels r = of(k_, i, h);
+    const double mean = std::accumulate(r.begin(), r.end(), 0.0) / double(r.size());
+    double variance = 0;
+    for (const double e : r) variance += (e - mean) * (e - mean) / double(r.size());
+    for (double& e : r) e = (e - mean) / std::sqrt(variance + 1e-6);
+    return r;
+  }
+
+ private:
+  std::vector<int64_t> order(const Pattern& p, int64_t h) const {
+    std::vector<int64_t> rows;
+    if (!p.clustered) return rows_with(c_.len, [](int64_t) { return true; });
+    for (const auto& cluster : clusters(h)) rows.insert(rows.end(), cluster.begin(), cluster.end());
+    return rows;
+  }
 
   Channels of(const std::vector<double>& rows, int64_t i, int64_t h) const {
     const auto begin = rows.begin() + i * inner_ + h * c_.head_dim;
@@ -353,8 +409,9 @@ TEST(Combiner, EqualsSoftmaxWhenNothingIsPooled) {
   for (const bool causal : {true, false}) {
     const Numbers full = output_of({.variant = "softmax", .causal = causal});
     for (const char* size : {"1", "23"}) {
-      for (const char* pattern : {"fixed", "axial_vertical", "axial_horizontal", "mixture", "axial_rowmajor"}) {
-        if (!causal && (pattern != std::string("fixed"))) continue;
+      for (const std::string pattern :
+           {"fixed", "axial_vertical", "axial_horizontal", "mixture", "axial_rowmajor", "routing"}) {
+        if (causal ? pattern == "routing" : pattern != "fixed" && pattern != "routing") continue;
         const Settings set = {{"pattern", pattern}, {"span", size}, {"width", size}};
         EXPECT_LT(largest_difference(output_of(combiner(set, causal)), full), kTolerance) << pattern << " " << size;
       }
@@ -448,6 +505,96 @@ TEST(Combiner, DoesNotSeeTheOrderInsideAnotherSpan) {
   EXPECT_GT(largest_difference(y, z), 0.01);
 }
 
+TEST(Combiner, PutsRowsIntoClustersOfOneSize) {
+  const int64_t len = 11;
+  const Settings set = {{"pattern", "routing"}, {"span", "4"}};
+  const Numbers w = weights_of(set, len, false, true);
+  EXPECT_EQ(w, weights_of(set, len, false, true));
+  const auto weight = [&](int64_t i, int64_t j) { return double(w[std::size_t(i * len + j)]); };
+  // Without queries each row gives as much to every row of its own cluster and to each of the two spans.
+  const auto own = [&](int64_t i) {
+    return rows_with(len, [&](int64_t j) { return std::abs(weight(i, j) - weight(i, i)) < kTolerance; });
+  };
+  int64_t short_ones = 0;
+  bool neighbours = true;
+  for (int64_t i = 0; i < len; ++i) {
+    const auto mine = own(i);
+    ASSERT_TRUE(mine.size() == 4 || mine.size() == 3) << mine.size();
+    short_ones += mine.size() == 3 ? 1 : 0;
+    neighbours = neighbours && mine.back() - mine.front() + 1 == int64_t(mine.size());
+    for (int64_t j = 0; j < len; ++j) {
+      const auto theirs = own(j);
+      const bool together = std::binary_search(mine.begin(), mine.end(), j);
+      EXPECT_EQ(together, mine == theirs) << i << " " << j;
+      EXPECT_NEAR(weight(i, j), 1.0 / double(mine.size() + 2) / (together ? 1.0 : double(theirs.size())), kTolerance);
+    }
+  }
+  EXPECT_EQ(short_ones, 3) << "one cluster has the three rows that are left";
+  EXPECT_FALSE(neighbours) << "keys decide, not places";
+}
+
+TEST(Combiner, TakesRowsWithEqualKeysInTheirOrder) {
+  const Case c = combiner({{"pattern", "routing"}, {"span", "5"}}, false);
+  const Case runs = combiner({{"pattern", "fixed"}, {"span", "5"}}, false);
+  Numbers x;
+  const Numbers row = normal_numbers(c.dim, 5), v = normal_numbers(c.len * c.heads * c.head_dim, 6);
+  for (int64_t i = 0; i < c.len; ++i) x.insert(x.end(), row.begin(), row.end());
+  EXPECT_LT(largest_difference(Module(c).mix_values(x, v), Module(runs).mix_values(x, v)), kTolerance);
+}
+
+TEST(Combiner, PermutesItsOutputWithItsRowsWhenSpansAreLearned) {
+  for (const char* pattern : {"routing", "fixed"}) {
+    const Case c = combiner({{"pattern", pattern}}, false);
+    Module m(c);
+    const auto shuffled = [&](const Numbers& rows) {
+      Numbers out(rows.size());
+      for (int64_t i = 0; i < c.len; ++i) std::copy_n(&rows[i * 9 % c.len * c.dim], c.dim, &out[i * c.dim]);
+      return out;
+    };
+    const Numbers x = input_of(c), y = m.forward(x);
+    const double apart = largest_difference(m.forward(shuffled(x)), shuffled(y));
+    if (pattern == std::string("routing")) {
+      EXPECT_LT(apart, kTolerance);
+    } else {
+      EXPECT_GT(apart, 0.01);
+    }
+  }
+}
+
+TEST(Combiner, MovesCentroidsToTheMeanOfTheirRowsAtTheRateOfTheDecay) {
+  for (const double decay : {0.0, 0.9}) {
+    const Case c = combiner({{"pattern", "routing"}, {"decay", std::to_string(decay)}}, false);
+    Module m(c);
+    const Numbers start = m.param("centroids");
+    Numbers goal = start;
+    std::vector<double> count(start.size(), 0.0), sum(start.size(), 0.0);
+    for (const double scale : {1.0, -0.5}) {  // a batch of two
+      Numbers x = input_of(c);
+      for (Real& e : x) e *= Real(scale);
+      m.forward(x);
+      EXPECT_EQ(m.param("centroids"), start);
+      m.backward(x, x);
+      const Plain plain(c, m, {x.begin(), x.end()});
+      for (int64_t h = 0; h < c.heads; ++h) {
+        std::size_t at = std::size_t(h) * start.size() / std::size_t(c.heads);
+        for (const auto& cluster : plain.clusters(h)) {
+          for (std::size_t e = 0; e < std::size_t(c.head_dim); ++e, ++at) {
+            for (const int64_t i : cluster) sum[at] += plain.normed_key(i, h)[e];
+            count[at] += double(cluster.size());
+          }
+        }
+      }
+    }
+    for (std::size_t e = 0; e < goal.size(); ++e) {
+      if (count[e] == 0) continue;  // only longer sequences have so many clusters
+      goal[e] = Real((decay * double(start[e]) + (1 - decay) * sum[e]) / (decay + (1 - decay) * count[e]));
+    }
+    m.after_step(1);
+    EXPECT_LT(largest_difference(m.param("centroids"), goal), kTolerance) << decay;
+    EXPECT_GT(largest_difference(start, goal), 0.1);
+  }
+}
+
 TEST(Combiner, IsCausal) {
   for_each_case(patterns(), [](const Pattern& p, bool causal) {
     if (causal) expect_influence(combiner(p.set, true), [](auto i, auto j) { return j <= i; });
@@ -457,8 +604,8 @@ TEST(Combiner, IsCausal) {
 TEST(Combiner, HasItsGradients) {
   for_each_case(patterns(), [](const Pattern& p, bool causal) {
     for (const char* abstraction : {"max", "mean", "deepsets"}) {
-      // The steps of a check in float are so wide that maxima change places.
-      if (!kDouble && abstraction != std::string("mean")) continue;
+      // The steps of a check in float are so wide that maxima change places and rows their cluster.
+      if (!kDouble && (abstraction != std::string("mean") || p.clustered)) continue;
       Settings set = p.set;
       set["abstraction"] = abstraction;
       set["size_correction"] = abstraction == std::string("mean") ? "1" : "0";
@@ -469,7 +616,7 @@ TEST(Combiner, HasItsGradients) {
     expect_gradients(combiner({{"pattern", "axial_rowmajor"}, {"width", "5"}, {"summary", summary}}, true));
   }
   if (!kDouble) return;
-  for (const char* pattern : {"fixed", "logsparse", "mixture"}) {
+  for (const char* pattern : {"fixed", "logsparse", "mixture", "routing"}) {
     expect_gradients(combiner({{"pattern", pattern}}, false, {.variant = "combiner", .len = 150}));
   }
 }
@@ -482,6 +629,8 @@ TEST(Combiner, CountsItsPairs) {
   // vertical, causal, 4 lines of 5: c + 1 + r + 4 for r > 0; values: 5 columns of 1 + 2 + 3.
   EXPECT_EQ(Module(combiner({{"pattern", "axial_vertical"}, {"width", "5"}}, true)).cost(20).pairs,
             2 * (4 * 15 + 5 * 6 + 15 * 4 + 5 * 6));
+  EXPECT_EQ(Module(combiner({{"pattern", "routing"}, {"span", "4"}}, false)).cost(18).pairs,
+            Module(combiner({{"pattern", "fixed"}, {"span", "4"}}, false)).cost(18).pairs);
   // All patterns: rows and spans of the definition; values: the rows of every span that is stored.
   for_each_case(patterns(), [](const Pattern& p, bool causal) {
     double joint = 0;
@@ -525,6 +674,7 @@ TEST(Combiner, StaysFiniteForHugeAndZeroInputs) {
 
 TEST(Combiner, RefusesWhatIsNotDefined) {
   EXPECT_THAT(refusal_of(combiner({{"pattern", "axial_rowmajor"}}, false)), HasSubstr("causal attention only"));
+  EXPECT_THAT(refusal_of(combiner({{"pattern", "routing"}}, true)), HasSubstr("bidirectional only"));
   EXPECT_THAT(refusal_of(combiner({{"pattern", "mixture"}, {"released", "1"}}, false)), HasSubstr("choose released=0"));
   EXPECT_THAT(refusal_of(combiner({{"released", "1"}}, true)), HasSubstr("choose pattern=mixture"));
 }

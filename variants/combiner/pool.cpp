@@ -8,7 +8,7 @@ void Pool::forward(const Real* x, Real* out, int32_t* best) const {
   spans_.chains(len_, [&](const Chain& c) {
     for (int64_t a = 0; a < c.count; ++a) {
       const int64_t to = (c.slot + a * c.slot_step) * ld_, from = to - c.slot_step * ld_;
-      const int64_t token = c.token + a * c.token_step;
+      const int64_t token = row_of(c.token + a * c.token_step);
       if (a == 0) {
         std::copy_n(x + token * ld_, channels_, out + to);
         std::fill_n(best + to, channels_, int32_t(token));
@@ -121,12 +121,13 @@ void Pool::mean_backward(Real* dout, Real* dx) const {
   spans_.chains(len_, [&](const Chain& c) {
     for (int64_t a = c.count - 1; a >= 0; --a) {
       const int64_t slot = c.slot + a * c.slot_step;
+      const int64_t token = a < c.tokens ? row_of(c.token + a * c.token_step) : -1;
       for (int64_t e = 0; e < channels_; ++e) {
         Real& d = dout[slot * ld_ + e];
         // Row a is part of the spans a and later.
         if (c.slot_step != 0) d = d / Real(std::min(a + 1, c.tokens));
         if (c.slot_step != 0 && a + 1 < c.count) d += dout[(slot + c.slot_step) * ld_ + e];
-        if (a < c.tokens) dx[(c.token + a * c.token_step) * ld_ + e] += c.slot_step != 0 ? d : d / Real(c.tokens);
+        if (token >= 0) dx[token * ld_ + e] += c.slot_step != 0 ? d : d / Real(c.tokens);
       }
     }
   });

@@ -10,15 +10,16 @@ namespace lra::combiner {
 class Pool {
  public:
   // x: rows, out: spans, best: for kMax the row that each channel of a span comes from, -1 for spans without rows.
-  // All with row stride ld.
-  Pool(const Spans& spans, int64_t len, bool mean, int64_t channels, int64_t ld)
-      : spans_(spans), len_(len), mean_(mean), channels_(channels), ld_(ld), slots_(spans.slots(len)) {}
+  // All with row stride ld. order: the rows of x in the order that spans are made of, or null for their own.
+  Pool(const Spans& spans, int64_t len, bool mean, int64_t channels, int64_t ld, const int32_t* order)
+      : spans_(spans), len_(len), mean_(mean), channels_(channels), ld_(ld), order_(order), slots_(spans.slots(len)) {}
 
   void forward(const Real* x, Real* out, int32_t* best) const;
   // dx += the gradient of forward; dout is used up. positive: x is a relu, out > 0 says where it passes.
   void backward(const Real* out, const int32_t* best, Real* dout, Real* dx, bool positive) const;
 
  private:
+  int64_t row_of(int64_t place) const { return order_ == nullptr ? place : order_[place]; }
   // out, best = value, token where value is higher than old, else old, row.
   void take_higher(const Real* value, int32_t token, const Real* old, const int32_t* row, Real* out,
                    int32_t* best) const;
@@ -29,7 +30,9 @@ class Pool {
   const Spans& spans_;
   int64_t len_;
   bool mean_;
-  int64_t channels_, ld_, slots_;
+  int64_t channels_, ld_;
+  const int32_t* order_;
+  int64_t slots_;
 };
 
 }  // namespace lra::combiner

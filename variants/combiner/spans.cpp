@@ -50,6 +50,12 @@ Spans::Spans(const sdk::Setup& setup)
         "axial_vertical, axial_horizontal or mixture, or run it with --causal",
         LRA_UNSUPPORTED);
   }
+  if (pattern_ == Pattern::kRouting && causal_) {
+    throw sdk::Refusal(
+        "pattern=routing is bidirectional only: causally every row would need spans of its own in all other clusters, "
+        "which is quadratic; choose another pattern, or run it without --causal",
+        LRA_UNSUPPORTED);
+  }
   if (released_ && pattern_ != Pattern::kMixture) {
     throw sdk::Refusal("released=1 is a form of the mixture; choose pattern=mixture with it, or released=0");
   }
@@ -72,14 +78,14 @@ Spans::Spans(const sdk::Setup& setup)
 
 int64_t Spans::slots(int64_t len) const {
   if (len == 0) return 0;
-  if (pattern_ == Pattern::kFixed) return (len - 1) / rows_of_span(len) + 1;
+  if (fixed()) return (len - 1) / rows_of_span(len) + 1;
   if (pattern_ == Pattern::kLogsparse) return Levels::base(len, Levels::top(len) + 1);
   const Grid g = grid(len);
   if (pattern_ == Pattern::kRowMajor) return (g.lines - 1) * g.width;
   return int64_t(families_.size()) * g.lines * g.width;
 }
 int64_t Spans::most_slots(int64_t max_len) const {
-  if (pattern_ == Pattern::kFixed) return span_ == 0 ? rounded_root(max_len) + 2 : (max_len - 1) / span_ + 1;
+  if (fixed()) return span_ == 0 ? rounded_root(max_len) + 2 : (max_len - 1) / span_ + 1;
   if (pattern_ == Pattern::kLogsparse) return slots(max_len);
   const int64_t cells = max_len + std::min(max_len, width_ == 0 ? rounded_root(max_len) : width_);
   return cells * std::max<int64_t>(1, int64_t(families_.size()));

@@ -1,5 +1,6 @@
 // The patterns of the Combiner: which rows each row of a sequence sees one by one and which as spans, as tiles of rows
 // and keys for math/joint_attention.h; and how spans grow out of rows. The table of patterns is in combiner.cpp.
+// With pattern=routing a row here is a place in the order of the clusters (clusters.h), head by head.
 #ifndef LRA_VARIANTS_COMBINER_SPANS_H
 #define LRA_VARIANTS_COMBINER_SPANS_H
 
@@ -16,7 +17,7 @@ namespace lra::combiner {
 using math::Rows;
 using sdk::Real;
 
-enum class Pattern { kFixed, kLogsparse, kVertical, kHorizontal, kRowMajor, kMixture };
+enum class Pattern { kFixed, kLogsparse, kVertical, kHorizontal, kRowMajor, kMixture, kRouting };
 
 // Rows of one tile of queries; logsparse treats levels inside and above such a block differently.
 constexpr int64_t kBlock = 64;
@@ -100,6 +101,9 @@ class Spans {
 
   Pattern pattern() const { return pattern_; }
   bool averaged() const { return pattern_ == Pattern::kMixture && !released_; }
+  // Spans of neighbouring rows, the own one direct.
+  bool fixed() const { return pattern_ == Pattern::kFixed || pattern_ == Pattern::kRouting; }
+  int64_t rows_of_span(int64_t len) const { return span_ == 0 ? rounded_root(len) : span_; }
   Grid grid(int64_t len) const { return {len, width_}; }
 
   // Spans of a sequence, some of which may stay unused.
@@ -111,8 +115,8 @@ class Spans {
   template <class Visit>
   void chains(int64_t len, Visit&& visit) const {
     if (pattern_ == Pattern::kRowMajor) return;
-    if (pattern_ == Pattern::kFixed || pattern_ == Pattern::kLogsparse) {
-      const int64_t size = pattern_ == Pattern::kFixed ? rows_of_span(len) : 2;
+    if (fixed() || pattern_ == Pattern::kLogsparse) {
+      const int64_t size = fixed() ? rows_of_span(len) : 2;
       for (int64_t b = 0; b < slots_of_first_level(len); ++b) {
         const int64_t rows = std::min(size, len - b * size);
         visit(Chain{b, 0, rows, b * size, 1, rows});
@@ -188,7 +192,7 @@ class Spans {
   // visit(slots, rows, mask): which rows each span is made of, as tiles.
   template <class Visit>
   void members(int64_t len, Visit&& visit) const {
-    if (pattern_ == Pattern::kFixed) {
+    if (fixed()) {
       runs(len, 0, rows_of_span(len), visit);
       return;
     }
@@ -221,7 +225,7 @@ class Spans {
   // that are averaged, else 0.
   template <class Visit>
   void joint(int64_t len, Visit&& visit) const {
-    if (pattern_ == Pattern::kFixed) {
+    if (fixed()) {
       joint_fixed(len, visit);
     } else if (pattern_ == Pattern::kLogsparse) {
       joint_logsparse(len, visit);
@@ -231,9 +235,8 @@ class Spans {
   }
 
  private:
-  int64_t rows_of_span(int64_t len) const { return span_ == 0 ? rounded_root(len) : span_; }
   int64_t slots_of_first_level(int64_t len) const {
-    if (pattern_ == Pattern::kFixed) return slots(len);
+    if (fixed()) return slots(len);
     return Levels::top(len) >= 1 ? Levels::blocks(len, 1) : 0;
   }
 
