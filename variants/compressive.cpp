@@ -60,8 +60,10 @@ constexpr sdk::Info kInfo{
         "its decoder. With aux=none and exact_gradients=0 a conv keeps its first weights. max, mean and most_used have "
         "no weights: their auxiliary loss is only reported, or trains a decoder. wc of conv: [rate D, D], row t D + e "
         "is channel e of the t-th row of a group; of dilated, layers l < max(1, ceil(log2 rate)): [2 layers D, D], "
-        "layer major, first the tap of the row itself, then of the row 2^l before (zero before the first row), bc: "
-        "[1, layers D]; our reading of the paper's dilated convolutions. wd: [D, rate D]. most_used: average over "
+        "layer major, first the tap of the row itself, then of the row 2^l before (zero before the first row of all; a "
+        "rate that is no power "
+        "of two so reads rows of the group before), bc: [1, layers D]; our reading of the paper's dilated "
+        "convolutions. wd: [D, rate D]. most_used: average over "
         "heads and rows of the segment after which the rows leave; equal use: the earlier row. pairs leaves out the "
         "auxiliary loss. The paper's memories have 512 to 1536 rows and rates of 2 to 4.",
     .time = "O(N (S + M + C) D), S rows of a segment, M of memory, C slots",

@@ -62,7 +62,8 @@ constexpr sdk::Info kInfo{
     .notes =
         "hyperbolic: phi = [e^u, e^-u] e^(-|x~|^2/2); trigonometric: phi = [cos u, sin u] e^(|x~|^2/2), whose "
         "denominators can "
-        "come near 0 or below; a curve f: phi = m^(-1/2) f(u) + epsilon, and with projection=none f(x) + epsilon on "
+        "come near 0 or below; a curve f (gelu: by tanh): phi = m^(-1/2) f(u) + epsilon, and with projection=none f(x) "
+        "+ epsilon on "
         "the raw x, "
         "m = dh (the benchmark's released Performer: kernel=relu, projection=none). Buffer projection: [p, dh], one "
         "row per "

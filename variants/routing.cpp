@@ -5,7 +5,7 @@
 //                   o_i = mean over the c with i in Q_c of sum over j in K_c of softmax_j(r_i.s_j / sqrt(dh)) v_j
 // A row that is in no Q_c has o_i = 0. With tied queries and keys Q_c = K_c. Which rows belong to c has no gradient.
 // Every row also has one assigned centroid a(i), the one with the largest r_i.mu_c:
-//   aux = commitment * mean over all numbers of (r - mu_a)^2
+//   aux = commitment * mean over all numbers of (r - mu_a)^2, and of (s - mu_a)^2 where keys are their own
 //   after each step, n_c and t_c being how many rows c was assigned and their sum:
 //   counts = decay counts + (1 - decay) n,  sums = decay sums + (1 - decay) t,  mu_c = sums_c / smoothed counts_c
 // Backward of the norm: dq = (dr - mean(dr) - r mean(dr o r)) / std.
@@ -56,7 +56,8 @@ constexpr sdk::Info kInfo{
         "form a cluster depends on later rows too.\n"
         "Centroids follow moving averages of counts and sums of the rows assigned to them (Laplace smoothing 1e-5), "
         "as in the released code; the paper writes sums without counts. Evaluation does not move them. Step 0: "
-        "centroids are normal vectors with counts of 1.\n"
+        "centroids are normal vectors with counts of 1. Keys of their own are assigned, pulled and counted like "
+        "queries.\n"
         "Buffers: centroids and ema_sums [(routed head, cluster), dh], ema_counts [routed head, cluster].",
     .time = "O(N^1.5 D)",
     .memory = "O(N D)",
