@@ -80,12 +80,11 @@ if [ -z "$table" ]; then
       busy+=($!)
     done
   fi
-  quick=(--leg-seconds 0.1)
   for cell in "${each[@]}"; do
-    many "same $cell" $((same_runs / ${#each[@]})) "$build" "$build" --cells "$cell" --no-instructions "${quick[@]}"
+    many "same $cell" $((same_runs / ${#each[@]})) "$build" "$build" --cells "$cell" --no-instructions
   done
   base=$(planted same)
-  time_only=(--cells steady@64 --no-counts --no-instructions "${quick[@]}")
+  time_only=(--cells steady@64 --no-counts --no-instructions)
   for change in cpu_plus_10 cpu_minus_10; do
     many "$change" "$planted_runs" "$base" "$(planted $change)" "${time_only[@]}"
   done
@@ -101,4 +100,4 @@ sed -E 's/^\{"kind":"([^"]*)","machine":"([^"]*)","code":[0-9]+,"seconds":([0-9]
   awk -F';' '{ k = $1 ";" $2; if (!(k in n)) order[++kinds] = k; ++n[k]; ++v[k, $4]; if ($3 > longest[k]) longest[k] = $3 }
     END { for (i = 1; i <= kinds; ++i) { k = order[i]; split(k, w, ";");
       printf "%-28s %-8s %5d %6d %9d %6d %13d %9s\n", w[1], w[2], n[k], v[k, "PASS"], v[k, "IMPROVED"], v[k, "FAIL"],
-        v[k, "INCONCLUSIVE"], "<= " longest[k] } }'
+        v[k, "INCONCLUSIVE"], "<= " longest[k] + 0 } }'

@@ -29,7 +29,7 @@ struct GateSpec {
   bool across_toolchains = false;  // compare builds of different compilers, flags or C libraries
   double time_margin = 0.05, instruction_margin = 0.01;
   int rounds = 20;           // at the first look; two and four times as many at the next
-  double leg_seconds = 0.3;  // of the slower side
+  double leg_seconds = 0.1;  // of the slower side
   QualitySpec training;
 };
 
