@@ -68,9 +68,9 @@ constexpr int64_t kProbeTries = 50'000;
 constexpr int64_t kProbes = 16;  // examples tried before a data set is begun
 constexpr std::size_t kDistanceBins = 16;
 
-class Generator {
+class PathfinderGenerator {
  public:
-  explicit Generator(const Options& options)
+  explicit PathfinderGenerator(const Options& options)
       : snakes_(pathfinder::geometry_of(options)),
         seed_(static_cast<uint64_t>(options.integer("seed"))),
         levels_(static_cast<int>(options.integer("gray_levels"))) {}
@@ -129,8 +129,8 @@ Observation observation_of(const Sample& sample, int window) {
 
 // The markers of the first examples of a split. They are not stored: the generator draws its first candidates again,
 // and those whose tokens are the next example of the split are that example; the others were dropped as repeats.
-std::vector<Observation> observe(const Generator& generator, SplitName name, const data::Split& split, int64_t wanted,
-                                 Workers& workers) {
+std::vector<Observation> observe(const PathfinderGenerator& generator, SplitName name, const data::Split& split,
+                                 int64_t wanted, Workers& workers) {
   const int64_t count = std::min(wanted, split.size());
   std::vector<Row> rows(static_cast<std::size_t>(count));
   std::vector<Observation> drawn(rows.size());
@@ -290,7 +290,7 @@ class PathfinderKind : public data::Task {
 
   void generate(const Options& options, Workers& workers, DatasetBuilder& builder) const override {
     if (is_real(options)) return pathfinder::read_release(info_.id, options, workers, builder);
-    const Generator generator(options);
+    const PathfinderGenerator generator(options);
     generator.probe(info_.id, workers);
     const std::array<int64_t, 3> sizes = data::split_sizes(options);
     std::atomic<int64_t> untraceable{0}, drawn{0};
@@ -316,7 +316,7 @@ class PathfinderKind : public data::Task {
   std::vector<Baseline> baselines(const Options& options, const Dataset& data, Workers& workers) const override {
     std::vector<Baseline> found;
     if (!is_real(options)) {  // where the markers are is not stored with published images
-      const Generator generator(options);
+      const PathfinderGenerator generator(options);
       const int64_t wanted = generator.window() <= 32 ? 4000 : 500;  // seconds of drawing at any size
       const auto seen = [&](SplitName name) { return observe(generator, name, data.split(name), wanted, workers); };
       const std::vector<Observation> train = seen(SplitName::kTrain), test = seen(SplitName::kTest);

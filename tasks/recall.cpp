@@ -129,9 +129,9 @@ struct Layout {
   }
 };
 
-class Generator {
+class RecallGenerator {
  public:
-  explicit Generator(const Options& options)
+  explicit RecallGenerator(const Options& options)
       : layout_(options), seed_(static_cast<uint64_t>(options.integer("seed"))) {}
 
   Row row(uint64_t index) const {
@@ -274,7 +274,7 @@ class Recall final : public data::Task {
   }
 
   void generate(const Options& options, Workers& workers, DatasetBuilder& builder) const override {
-    const Generator generator(options);
+    const RecallGenerator generator(options);
     data::generate_splits(
         workers, data::split_sizes(options), [&](uint64_t index) { return generator.row(index); }, builder);
     const Layout layout(options);

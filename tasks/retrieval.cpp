@@ -45,9 +45,10 @@ using data::Token;
 // One byte each, and none that filler has: a binding of neighbours is two bytes that stand side by side.
 constexpr std::string_view kKeys = "ABCDEFGHIJKL";
 constexpr std::string_view kValues = "0123456789MNOPQRSTUVWXYZ";
-constexpr std::array kFiller{"a",   "the",  "this", "that", "one",  "two",  "old",  "new",   "on",   "in",   "and",
-                             "but", "then", "so",   "it",   "was",  "were", "day",  "year",  "hour", "long", "short",
-                             "far", "near", "with", "from", "told", "said", "went", "heard", "left", "again"};
+constexpr std::array kRetrievalFiller{"a",    "the",  "this", "that", "one",  "two",   "old",  "new",
+                                      "on",   "in",   "and",  "but",  "then", "so",    "it",   "was",
+                                      "were", "day",  "year", "hour", "long", "short", "far",  "near",
+                                      "with", "from", "told", "said", "went", "heard", "left", "again"};
 
 using Binding = std::vector<std::size_t>;  // value of each key
 
@@ -89,14 +90,16 @@ class PairGenerator {
   // Bytes that the statements of a document take at most; the rest is filler.
   std::size_t longest_statements() const {
     std::size_t longest = 0;
-    for (const char* word : kFiller) longest = std::max(longest, std::string_view(word).size());
+    for (const char* word : kRetrievalFiller) longest = std::max(longest, std::string_view(word).size());
     const std::size_t between = gap_ > 0 ? static_cast<std::size_t>(gap_) * (longest + 1) + 1 : 0;
     const std::size_t one = std::string_view("A0. ").size() + between;
     return keys_ * static_cast<std::size_t>(mentions_) * one;
   }
 
  private:
-  static const char* filler(Rng& rng) { return kFiller[rng.below(static_cast<uint32_t>(kFiller.size()))]; }
+  static const char* filler(Rng& rng) {
+    return kRetrievalFiller[rng.below(static_cast<uint32_t>(kRetrievalFiller.size()))];
+  }
   template <class T>
   static void shuffle(Rng& rng, std::vector<T>& list) {
     for (std::size_t i = list.size(); i-- > 1;) std::swap(list[i], list[rng.below(static_cast<uint32_t>(i + 1))]);

@@ -48,11 +48,11 @@ constexpr std::array kEvidenceNames{"near", "scope", "far"};
 
 constexpr std::array kNames{"Ann", "Bob", "Cid", "Dan", "Eve", "Fay", "Gus", "Hal", "Ida", "Joe", "Kim", "Lou",
                             "Max", "Ned", "Oli", "Pam", "Ray", "Sue", "Tom", "Uma", "Val", "Wes", "Yan", "Zoe"};
-constexpr std::array kFiller{"a",    "an",   "the",  "this", "that", "very", "quite", "so",   "red",  "blue",
-                             "old",  "new",  "tea",  "cup",  "road", "sea",  "ship",  "tree", "bird", "stone",
-                             "we",   "they", "saw",  "met",  "ran",  "rode", "near",  "over", "with", "from",
-                             "day",  "year", "hour", "room", "door", "lamp", "book",  "page", "line", "song",
-                             "rain", "snow", "wind", "moon", "star", "hill", "lake",  "farm"};
+constexpr std::array kTextFiller{"a",    "an",   "the",  "this", "that", "very", "quite", "so",   "red",  "blue",
+                                 "old",  "new",  "tea",  "cup",  "road", "sea",  "ship",  "tree", "bird", "stone",
+                                 "we",   "they", "saw",  "met",  "ran",  "rode", "near",  "over", "with", "from",
+                                 "day",  "year", "hour", "room", "door", "lamp", "book",  "page", "line", "song",
+                                 "rain", "snow", "wind", "moon", "star", "hill", "lake",  "farm"};
 
 // Where the two words of an item begin.
 struct Item {
@@ -125,7 +125,7 @@ class TextGenerator {
     }
   };
 
-  static const char* filler(Rng& rng) { return kFiller[rng.below(static_cast<uint32_t>(kFiller.size()))]; }
+  static const char* filler(Rng& rng) { return kTextFiller[rng.below(static_cast<uint32_t>(kTextFiller.size()))]; }
   static std::size_t add_word(std::string& text, const char* word) {
     if (!text.empty()) text += ' ';
     text += word;

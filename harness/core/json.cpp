@@ -59,7 +59,7 @@ Json parse_json(const std::string& text, const std::string& origin) {
   }
 }
 
-Json read_json(const std::string& path) { return parse_json(read_file(path, std::size_t{256} << 20), path); }
+Json read_json(const std::string& path) { return parse_json(read_file(path, kMostBytesOfJson), path); }
 
 std::string json_text(const Json& json) {
   require_finite(json);
@@ -67,5 +67,9 @@ std::string json_text(const Json& json) {
 }
 
 Json finite_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
+Json or_null(const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); }
+Json or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
+
+std::string plain_word(const Json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
 
 }  // namespace lra

@@ -20,6 +20,14 @@
 #include "core/text.h"
 
 namespace lra::data {
+// A split on its way into a file.
+struct Packed {
+  std::vector<uint64_t> offsets{0};
+  std::vector<int32_t> labels;
+  std::vector<Token> tokens;
+  std::vector<uint64_t> rows;  // hash of each example's tokens
+};
+
 namespace {
 
 constexpr std::array<SplitName, 3> kSplits{SplitName::kTrain, SplitName::kValidation, SplitName::kTest};
@@ -27,13 +35,6 @@ constexpr std::array<SplitName, 3> kSplits{SplitName::kTrain, SplitName::kValida
 constexpr std::size_t kAlignment = 64;  // of the first array, in bytes
 
 std::size_t at(SplitName split) { return static_cast<std::size_t>(split); }
-
-struct Packed {
-  std::vector<uint64_t> offsets{0};
-  std::vector<int32_t> labels;
-  std::vector<Token> tokens;
-  std::vector<uint64_t> rows;  // hash of each example's tokens
-};
 
 // The start of a file. Little-endian machines only; on another one the magic differs and the data is made anew.
 struct Head {

@@ -23,16 +23,14 @@ constexpr unsigned kMachine = EM_AARCH64;
 
 constexpr std::string_view kSection = LRA_DESCRIPTOR_SECTION;
 
-[[noreturn]] void refuse(const std::string& why) { throw Error(ErrorKind::kPlugin, why); }
-
 // Reads plain structs out of a file without trusting any of its numbers.
-class Bytes {
+class FileView {
  public:
-  Bytes(const unsigned char* data, std::size_t size) : data_(data), size_(size) {}
+  FileView(const unsigned char* data, std::size_t size) : data_(data), size_(size) {}
 
   const unsigned char* at(uint64_t offset, uint64_t length) const {
     if (offset > size_ || length > size_ - offset) {
-      refuse(
+      refuse_library(
           fmt::format("truncated: it refers to byte {} of {}; build it again", double(offset) + double(length), size_));
     }
     return data_ + offset;
@@ -62,16 +60,19 @@ bool is_identifier(const std::string& name) {
   });
 }
 
+void refuse_library(const std::string& why) { throw Error(ErrorKind::kPlugin, why); }
+
 Descriptor read_descriptor(const unsigned char* file, std::size_t size) {
-  if (size < sizeof(Elf64_Ehdr) || std::memcmp(file, ELFMAG, SELFMAG) != 0) refuse("not a shared library (ELF)");
-  const Bytes bytes(file, size);
+  if (size < sizeof(Elf64_Ehdr) || std::memcmp(file, ELFMAG, SELFMAG) != 0)
+    refuse_library("not a shared library (ELF)");
+  const FileView bytes(file, size);
   const auto header = bytes.read<Elf64_Ehdr>(0);
   if (header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_ident[EI_DATA] != ELFDATA2LSB ||
       header.e_machine != kMachine || header.e_type != ET_DYN) {
-    refuse("not a shared library for this machine");
+    refuse_library("not a shared library for this machine");
   }
   if (header.e_shentsize != sizeof(Elf64_Shdr) || header.e_shstrndx >= header.e_shnum) {
-    refuse("its table of sections is missing or damaged; build it again");
+    refuse_library("its table of sections is missing or damaged; build it again");
   }
   const auto section = [&](uint64_t i) {
     bytes.at(header.e_shoff, (i + 1) * sizeof(Elf64_Shdr));
@@ -87,33 +88,34 @@ Descriptor read_descriptor(const unsigned char* file, std::size_t size) {
         std::memcmp(name_bytes + s.sh_name, kSection.data(), kSection.size() + 1) != 0) {
       continue;
     }
-    if (s.sh_size < sizeof(lra_descriptor)) refuse("its descriptor is too short; build it again");
+    if (s.sh_size < sizeof(lra_descriptor)) refuse_library("its descriptor is too short; build it again");
     bytes.at(s.sh_offset, s.sh_size);
     const auto d = bytes.read<lra_descriptor>(s.sh_offset);
     if (std::memcmp(d.magic, LRA_DESCRIPTOR_MAGIC, sizeof(d.magic)) != 0 || d.struct_size < sizeof(lra_descriptor)) {
-      refuse("its descriptor is damaged; build it again");
+      refuse_library("its descriptor is damaged; build it again");
     }
     return {d.abi_major, d.abi_minor, d.real_bytes, text_of(d.id), text_of(d.build), text_of(d.sanitizer)};
   }
-  refuse(fmt::format("not an attention variant: it has no section {}", kSection));
+  refuse_library(fmt::format("not an attention variant: it has no section {}", kSection));
 }
 
 void check_descriptor(const Descriptor& d) {
   if (d.abi_major != LRA_ABI_MAJOR || d.abi_minor > LRA_ABI_MINOR) {
-    refuse(fmt::format("built for contract {}.{}, this program has {}.{}; build it against this version", d.abi_major,
-                       d.abi_minor, LRA_ABI_MAJOR, LRA_ABI_MINOR));
+    refuse_library(fmt::format("built for contract {}.{}, this program has {}.{}; build it against this version",
+                               d.abi_major, d.abi_minor, LRA_ABI_MAJOR, LRA_ABI_MINOR));
   }
   if (d.real_bytes != sizeof(lra_real)) {
-    refuse(fmt::format("computes with numbers of {} bytes, this program with {}; build both with the same LRA_REAL",
-                       d.real_bytes, sizeof(lra_real)));
+    refuse_library(
+        fmt::format("computes with numbers of {} bytes, this program with {}; build both with the same LRA_REAL",
+                    d.real_bytes, sizeof(lra_real)));
   }
   static constexpr std::string_view kSanitizer = LRA_SANITIZER;
   if (d.sanitizer != kSanitizer) {
     const auto named = [](const std::string& s) { return s.empty() ? "no sanitizer" : "sanitizer '" + s + "'"; };
-    refuse(fmt::format("built with {}, this program with {}; build both alike", named(d.sanitizer),
-                       named(std::string(kSanitizer))));
+    refuse_library(fmt::format("built with {}, this program with {}; build both alike", named(d.sanitizer),
+                               named(std::string(kSanitizer))));
   }
-  if (!is_identifier(d.id)) refuse(fmt::format("its id '{}' is not made of a-z, 0-9 and _", d.id));
+  if (!is_identifier(d.id)) refuse_library(fmt::format("its id '{}' is not made of a-z, 0-9 and _", d.id));
 }
 
 }  // namespace lra

@@ -24,6 +24,9 @@ Descriptor read_descriptor(const unsigned char* file, std::size_t size);
 // sanitizer, form of the id.
 void check_descriptor(const Descriptor& descriptor);
 
+// Throws Error(kPlugin) with that sentence.
+[[noreturn]] void refuse_library(const std::string& why);
+
 // [a-z0-9_]+
 bool is_identifier(const std::string& name);
 

@@ -25,8 +25,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-[[noreturn]] void refuse(const std::string& why) { throw Error(ErrorKind::kPlugin, why); }
-
 constexpr std::size_t kMostOptions = 256;
 
 // The size of lra_plugin in contract 1.0; later versions only append.
@@ -37,14 +35,14 @@ lra_plugin open_table(const std::string& path) {
   void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);  // never closed: leak checkers need its frames at exit
   if (library == nullptr) {
     const char* why = dlerror();
-    refuse(fmt::format("the system cannot load it: {}", why == nullptr ? "no reason given" : why));
+    refuse_library(fmt::format("the system cannot load it: {}", why == nullptr ? "no reason given" : why));
   }
   const auto entry = reinterpret_cast<const lra_plugin* (*)()>(dlsym(library, "lra_plugin_entry"));
-  if (entry == nullptr) refuse("it has a descriptor but no function lra_plugin_entry");
+  if (entry == nullptr) refuse_library("it has a descriptor but no function lra_plugin_entry");
   const lra_plugin* given = entry();
-  if (given == nullptr) refuse("lra_plugin_entry returns nothing");
+  if (given == nullptr) refuse_library("lra_plugin_entry returns nothing");
   if (given->struct_size < kFirstTableSize) {
-    refuse(fmt::format("its table has {} bytes, contract 1.0 has {}", given->struct_size, kFirstTableSize));
+    refuse_library(fmt::format("its table has {} bytes, contract 1.0 has {}", given->struct_size, kFirstTableSize));
   }
   lra_plugin table{};
   std::memcpy(&table, given, std::min(given->struct_size, sizeof(table)));
@@ -54,7 +52,7 @@ lra_plugin open_table(const std::string& path) {
 void check_table(const lra_plugin& table, const Descriptor& descriptor) {
   if (table.abi_major != descriptor.abi_major || table.abi_minor != descriptor.abi_minor ||
       table.real_bytes != descriptor.real_bytes) {
-    refuse("its table and its descriptor name different versions or scalar types");
+    refuse_library("its table and its descriptor name different versions or scalar types");
   }
   const std::pair<const char*, bool> required[] = {
       {"id", table.id != nullptr},
@@ -73,33 +71,35 @@ void check_table(const lra_plugin& table, const Descriptor& descriptor) {
       {"options", table.options != nullptr || table.option_count == 0},
   };
   for (const auto& [name, given] : required) {
-    if (!given) refuse(fmt::format("its table has no '{}'", name));
+    if (!given) refuse_library(fmt::format("its table has no '{}'", name));
   }
   if (table.id != descriptor.id) {
-    refuse(fmt::format("its table says '{}', its descriptor says '{}'", table.id, descriptor.id));
+    refuse_library(fmt::format("its table says '{}', its descriptor says '{}'", table.id, descriptor.id));
   }
   if ((table.flags & (LRA_CAUSAL | LRA_BIDIRECTIONAL)) == 0)
-    refuse("it can run neither causally nor without causality");
+    refuse_library("it can run neither causally nor without causality");
   for (const double exponent : {table.time_exponent, table.memory_exponent}) {
-    if (!(exponent >= 0 && exponent <= 4)) refuse(fmt::format("it declares growth with N to the power {}", exponent));
+    if (!(exponent >= 0 && exponent <= 4))
+      refuse_library(fmt::format("it declares growth with N to the power {}", exponent));
   }
 }
 
 OptionSpec option_of(const lra_option& option) {
-  if (option.name == nullptr || !is_identifier(option.name)) refuse("it declares an option without a usable name");
+  if (option.name == nullptr || !is_identifier(option.name))
+    refuse_library("it declares an option without a usable name");
   const std::string name = option.name;
-  if (option.help == nullptr) refuse(fmt::format("option '{}' has no help text", name));
+  if (option.help == nullptr) refuse_library(fmt::format("option '{}' has no help text", name));
   if (!std::isfinite(option.min) || !std::isfinite(option.max) || !(option.min <= option.value) ||
       !(option.value <= option.max)) {
-    refuse(fmt::format("option '{}' has the default {} outside its bounds {} to {}", name, option.value, option.min,
-                       option.max));
+    refuse_library(fmt::format("option '{}' has the default {} outside its bounds {} to {}", name, option.value,
+                               option.min, option.max));
   }
   switch (option.kind) {
     case LRA_OPTION_NUMBER:
       return OptionSpec::number(name, option.value, option.min, option.max, option.help);
     case LRA_OPTION_INTEGER:
       if (option.value != std::floor(option.value)) {
-        refuse(fmt::format("option '{}' is an integer with the default {}", name, option.value));
+        refuse_library(fmt::format("option '{}' is an integer with the default {}", name, option.value));
       }
       return OptionSpec::integer(name, option.value, option.min, option.max, option.help);
     case LRA_OPTION_CHOICE: {
@@ -107,23 +107,24 @@ OptionSpec option_of(const lra_option& option) {
       const bool distinct = std::set<std::string>(choices.begin(), choices.end()).size() == choices.size();
       if (!distinct || !std::all_of(choices.begin(), choices.end(), is_identifier) || option.min != 0 ||
           option.max != double(choices.size() - 1) || option.value != std::floor(option.value)) {
-        refuse(fmt::format("option '{}' has the choices '{}' with bounds {} to {}", name, join(choices, "|"),
-                           option.min, option.max));
+        refuse_library(fmt::format("option '{}' has the choices '{}' with bounds {} to {}", name, join(choices, "|"),
+                                   option.min, option.max));
       }
       return OptionSpec::choice(name, choices, choices[std::size_t(option.value)], option.help);
     }
     default:
-      refuse(fmt::format("option '{}' is of kind {}, which this contract does not know", name, option.kind));
+      refuse_library(fmt::format("option '{}' is of kind {}, which this contract does not know", name, option.kind));
   }
 }
 
 std::vector<OptionSpec> options_of(const lra_plugin& table) {
-  if (table.option_count > kMostOptions) refuse(fmt::format("it declares {} options", table.option_count));
+  if (table.option_count > kMostOptions) refuse_library(fmt::format("it declares {} options", table.option_count));
   std::vector<OptionSpec> specs;
   std::set<std::string> names;
   for (std::size_t i = 0; i < table.option_count; ++i) {
     specs.push_back(option_of(table.options[i]));
-    if (!names.insert(specs.back().name).second) refuse(fmt::format("it declares two options '{}'", specs.back().name));
+    if (!names.insert(specs.back().name).second)
+      refuse_library(fmt::format("it declares two options '{}'", specs.back().name));
   }
   return specs;
 }
@@ -137,7 +138,7 @@ void try_instance(const Variant& variant) {
   try {
     const Instance instance(variant, host, shape, Options(variant.id, variant.options, {}).values());
   } catch (const Error& e) {
-    refuse(fmt::format("a trial instance fails: {}", e.what()));
+    refuse_library(fmt::format("a trial instance fails: {}", e.what()));
   }
 }
 
@@ -220,13 +221,13 @@ PluginRegistry::PluginRegistry(const std::vector<std::string>& search_path) {
 void PluginRegistry::add(const std::string& path) {
   try {
     std::error_code error;
-    if (!fs::is_regular_file(path, error)) refuse("not a file");
+    if (!fs::is_regular_file(path, error)) refuse_library("not a file");
     const MappedFile file(path);
     const Descriptor descriptor = read_descriptor(file.data(), file.size());
     check_descriptor(descriptor);
     for (const auto& other : variants_) {
       if (other.id == descriptor.id) {
-        refuse(fmt::format("'{}' is both in {} and in {}; the first is used", other.id, other.path, path));
+        refuse_library(fmt::format("'{}' is both in {} and in {}; the first is used", other.id, other.path, path));
       }
     }
     // An absolute path: a bare name would make the system search elsewhere.

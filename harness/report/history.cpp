@@ -18,7 +18,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t kMostBytes = std::size_t{256} << 20;
 constexpr std::string_view kCheck = ",\"check\":\"";
 constexpr std::size_t kDigits = 16, kTail = kCheck.size() + kDigits + 2;  // ,"check":"<16 hex>"}
 constexpr int kDriftDays = 90;
@@ -105,7 +104,7 @@ Json entry_of(std::string_view line, bool ended, const std::string& origin) {
 }
 
 void read_lines(const std::string& path, History& out) {
-  const std::string all = read_file(path, kMostBytes);
+  const std::string all = read_file(path, kMostBytesOfJson);
   int number = 0;
   for (std::size_t begin = 0; begin < all.size();) {
     const std::size_t end = all.find('\n', begin);
@@ -150,9 +149,6 @@ std::optional<Series::Drift> drift_of(const Series& series) {
   }
   return Series::Drift{best->first, way};
 }
-
-Json or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
-Json or_null(const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); }
 
 }  // namespace
 

@@ -33,8 +33,6 @@ Json brief(const Json& value, int digits) {
   return out;
 }
 
-Json or_null(const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); }
-
 Json quality_of(const Group& g) {
   if (!g.quality) return nullptr;
   const Estimate& a = *g.quality;
@@ -171,7 +169,7 @@ Json dashboard(const Collection& collection, const std::vector<Group>& groups, c
                      {"status", run->status},
                      {"error", run->part({"error"})},
                      {"environment", place},
-                     {"started", run->started.empty() ? Json(nullptr) : Json(run->started)},
+                     {"started", or_null(run->started)},
                      {"load_at_start", load},
                      {"model", brief(run->part({"model"}), kNumberDigits)},
                      {"quality", brief(run->part({"quality"}), kNumberDigits)},

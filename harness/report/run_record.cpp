@@ -18,8 +18,6 @@
 namespace lra::report {
 namespace {
 
-constexpr std::size_t kMostBytes = std::size_t{256} << 20;
-
 const Json kNull;
 
 std::string text_or(const Json& json, const char* key, const char* otherwise) {
@@ -149,7 +147,7 @@ Collection collect(const std::vector<std::string>& paths) {
   const auto take = [&](const std::string& path, bool named) {
     try {
       ++out.files;
-      Json json = parse_json(read_file(path, kMostBytes), path);
+      Json json = parse_json(read_file(path, kMostBytesOfJson), path);
       const std::string schema = text_or(json, "schema", "");
       if (is_benchmark(json)) {
         for (const auto& run : json["benchmarks"]) add_benchmark(run, series);

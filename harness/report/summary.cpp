@@ -18,17 +18,15 @@ namespace {
 
 using Settings = std::map<std::string, std::string>;
 
-std::string shown(const Json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
-
 // The spec's values under short names: options of the variant bare, others with their part.
 Settings settings_of(const RunRecord& record) {
   Settings out;
   const Json& spec = record.json.at("spec");
   for (const auto& [part, prefix] : std::array<std::pair<const char*, const char*>, 4>{
            {{"variant_options", ""}, {"task_options", "task."}, {"model", "model."}, {"train", "train."}}}) {
-    for (const auto& [name, value] : spec.at(part).items()) out[prefix + name] = shown(value);
+    for (const auto& [name, value] : spec.at(part).items()) out[prefix + name] = plain_word(value);
   }
-  if (spec.contains("init_from")) out["init_from"] = shown(spec["init_from"]);
+  if (spec.contains("init_from")) out["init_from"] = plain_word(spec["init_from"]);
   return out;
 }
 

@@ -72,8 +72,7 @@ void check_preset(const Json& preset, const std::string& where) {
 
 // Option values as --set would give them.
 void add_settings(const Json& options, std::map<std::string, std::string>& set) {
-  for (const auto& [name, value] : options.items())
-    set[name] = value.is_string() ? value.get<std::string>() : value.dump();
+  for (const auto& [name, value] : options.items()) set[name] = plain_word(value);
 }
 
 // Rules between the parts of a spec.

@@ -12,8 +12,7 @@
 namespace lra::compare {
 namespace {
 
-constexpr const char* kSchema = "lra.baseline/2";
-constexpr const char* kInstructions = "instructions_per_step";
+constexpr const char* kBaselineSchema = "lra.baseline/2";
 // Of the system and the compiler: not in the file.
 constexpr const char* kElsewhere[] = {"arena_high_water_bytes", "heap_bytes", "peak_rss_bytes", "library_bytes",
                                       "weights_hash"};
@@ -63,8 +62,8 @@ Baseline Baseline::read(const std::string& path) {
   const auto bad = [&](const std::string& why) {
     throw Error(ErrorKind::kData, fmt::format("{}: {}; write a new one with lra-compare baseline set", path, why));
   };
-  if (!json.is_object() || json.value("schema", Json()) != kSchema)
-    bad(fmt::format("no baseline of schema {}", kSchema));
+  if (!json.is_object() || json.value("schema", Json()) != kBaselineSchema)
+    bad(fmt::format("no baseline of schema {}", kBaselineSchema));
   if (!json.contains("rows") || !json.at("rows").is_array()) bad("it has no rows");
   Baseline out;
   out.counted_with = json.value("counted_with", Json());
@@ -80,7 +79,7 @@ Baseline Baseline::read(const std::string& path) {
 
 void Baseline::write(const std::string& path) const {
   std::string text =
-      fmt::format("{{\"schema\": \"{}\", \"counted_with\": {}, \"rows\": [\n", kSchema, counted_with.dump());
+      fmt::format("{{\"schema\": \"{}\", \"counted_with\": {}, \"rows\": [\n", kBaselineSchema, counted_with.dump());
   for (std::size_t i = 0; i < rows.size(); ++i) text += "  " + rows[i].dump() + (i + 1 < rows.size() ? ",\n" : "\n");
   write_file_atomically(path, text + "]}\n");
 }

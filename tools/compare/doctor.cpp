@@ -20,10 +20,10 @@ namespace {
 
 constexpr double kLeg = 0.02, kWarmUp = 0.3;  // seconds
 constexpr int kLeastRounds = 8, kArms = 3, kMostRounds = 60;
-constexpr double kConfidence = 0.95, kControlConfidence = 0.99;
+constexpr double kControlConfidence = 0.99;
 
 // As the gate decides: a third of the error for each of three looks, shared by the cells.
-double confidence_of(int cells) { return 1 - (1 - kConfidence) / 3 / cells; }
+double confidence_of(int cells) { return 1 - kAllowedError / 3 / cells; }
 
 std::optional<Reach> reach_of(const Noise& noise, int cells, int rounds, double margin) {
   const auto ratio = least_seen(rounds, confidence_of(cells));

@@ -46,7 +46,6 @@ constexpr Count kCounts[] = {
     {"peak_rss_bytes", "B", kHuge, 0.05},
     {"library_bytes", "B", 8 * kPage, 0.1},
 };
-constexpr const char* kInstructions = "instructions_per_step";
 
 double stolen_seconds(int core) {
   std::ifstream lines("/proc/stat");

@@ -29,8 +29,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kSchema = "lra.history/1";
-constexpr double kConfidence = 0.95;
+constexpr const char* kHistorySchema = "lra.history/1";
+constexpr double kMedianConfidence = 0.95;
 
 Json metric(double value, const char* unit, const char* better, int64_t n) {
   const bool whole = value == std::floor(value) && std::abs(value) < 1e15;
@@ -44,7 +44,7 @@ Json metric(double value, const char* unit, const char* better, int64_t n) {
 
 Json metric_of(const std::vector<double>& values, const char* unit) {
   Json out = metric(median(values), unit, "lower", static_cast<int64_t>(values.size()));
-  if (const auto interval = sign_interval(values, kConfidence)) {
+  if (const auto interval = sign_interval(values, kMedianConfidence)) {
     out["low"] = interval->low;
     out["high"] = interval->high;
   }
@@ -63,7 +63,7 @@ Json entry_with(const Json& environment, Where where, const std::string& at) {
     state["load"] = environment.at("load_at_start");
   }
   return {
-      {"schema", kSchema},
+      {"schema", kHistorySchema},
       {"at", at},
       {"commit", environment.at("commit")},
       {"dirty", environment.at("dirty")},
@@ -260,8 +260,7 @@ Json entry_of_build(const Build& build, const Cell& cell, const MeasureSpec& spe
     metrics[name] = metric(value.get<double>(), bytes ? "B" : "", "lower", 1);
   }
   if (spec.instructions) {
-    if (const auto counted = build.instructions(cell))
-      metrics["instructions_per_step"] = metric(*counted, "", "lower", 1);
+    if (const auto counted = build.instructions(cell)) metrics[kInstructions] = metric(*counted, "", "lower", 1);
   }
   if (spec.time) measure_time(build, cell, spec, metrics);
   out["metrics"] = std::move(metrics);
@@ -372,10 +371,10 @@ Json json_of(const std::vector<StepLine>& steps, const std::vector<report::Serie
   Json all = Json::array();
   for (const auto& step : steps) {
     const auto& s = *step.series;
-    const auto commit = [](const report::HistoryPoint& p) { return p.commit.empty() ? Json(nullptr) : Json(p.commit); };
+    const auto commit = [](const report::HistoryPoint& p) { return or_null(p.commit); };
     all.push_back({{"cell", s.cell},
                    {"metric", s.metric},
-                   {"machine", s.machine_class.empty() ? Json(nullptr) : Json(s.machine_class)},
+                   {"machine", or_null(s.machine_class)},
                    {"at", s.points[step.point].at},
                    {"point", step.point},
                    {"points", s.points.size()},

@@ -276,19 +276,18 @@ std::string text_of(const std::vector<HistoryRow>& rows) {
 }
 
 Json json_of(const std::vector<HistoryRow>& rows) {
-  const auto number = [](const std::optional<double>& x) { return x ? Json(*x) : Json(nullptr); };
   Json out = Json::array();
   for (const auto& row : rows) {
     out.push_back({{"at", row.at},
-                   {"commit", row.commit.empty() ? Json(nullptr) : Json(row.commit)},
+                   {"commit", or_null(row.commit)},
                    {"dirty", row.dirty},
                    {"machine", row.machine_class},
                    {"cell", row.cell},
                    {"metric", row.metric},
                    {"unit", row.unit},
                    {"value", row.value},
-                   {"low", number(row.low)},
-                   {"high", number(row.high)},
+                   {"low", or_null(row.low)},
+                   {"high", or_null(row.high)},
                    {"n", row.n},
                    {"path", row.path},
                    {"line", row.line}});

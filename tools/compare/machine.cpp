@@ -38,9 +38,6 @@ std::optional<double> number_in(const std::string& text) {
   return end == text.c_str() || !std::isfinite(value) ? std::nullopt : std::optional<double>(value);
 }
 
-Json or_null(const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); }
-Json or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
-
 // The number after `key` in a file of "key value" or "key: value" lines.
 std::optional<double> entry_in(const std::string& path, const std::string& key) {
   std::ifstream file(path);

@@ -54,6 +54,8 @@ class Build {
   std::string folder_, programs_, bench_, libraries_;
 };
 
+// The figure that instructions() gives, as files name it.
+inline constexpr const char* kInstructions = "instructions_per_step";
 // Whether instructions can be counted here.
 bool has_valgrind();
 // "valgrind-3.19.0", or "" if it is not installed.

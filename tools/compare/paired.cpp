@@ -56,7 +56,7 @@ Verdict judge(const Interval& log_ratio, double margin) { return judge_at(log_ra
 
 namespace {
 
-constexpr double kError = 0.05, kNullConfidence = 0.999;
+constexpr double kNullConfidence = 0.999;
 constexpr int kLaunches = 4;           // at the first look
 constexpr int kLooks = 3, kGrown = 4;  // each look doubles what was measured: 1, 2, 4
 
@@ -96,7 +96,7 @@ bool launches_agree(const Rounds& rounds) {
 }
 
 // A third of the allowed error for each of three looks, shared by the comparisons.
-double confidence(int comparisons) { return 1 - kError / kLooks / comparisons; }
+double confidence(int comparisons) { return 1 - kAllowedError / kLooks / comparisons; }
 
 // The copies differ by half the margin, and that is no accident. (Any two processes differ by a little, and enough
 // rounds would show it.)

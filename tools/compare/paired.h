@@ -12,6 +12,9 @@
 
 namespace lra::compare {
 
+// How often a change may be seen where there is none, over all that is compared and all looks at it.
+inline constexpr double kAllowedError = 0.05;
+
 struct Interval {
   double low = 0, high = 0;
 };
@@ -51,7 +54,7 @@ using Launcher = std::function<std::unique_ptr<Launch>(int number)>;
 struct TrialSpec {
   double margin = 0.05;
   int rounds = 20;      // at the first look; two and four times as many at the next
-  int comparisons = 1;  // that share the allowed error of 5 %
+  int comparisons = 1;  // that share kAllowedError
 };
 
 // Everything in logarithms of head / base, except seconds.

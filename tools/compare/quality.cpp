@@ -24,8 +24,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr double kError = 0.05;
-constexpr int kLooks = 2;
+constexpr int kSeedLooks = 2;
 
 // A folder that is gone when this is.
 struct Workplace {
@@ -139,11 +138,11 @@ Finding quality_of(const Build& base, const Build& head, const std::string& vari
   if (!same_bits) {
     f.verdict = Verdict::kInconclusive;
     int taken = 1;
-    for (int look = 1; look <= kLooks && f.verdict == Verdict::kInconclusive; ++look) {
+    for (int look = 1; look <= kSeedLooks && f.verdict == Verdict::kInconclusive; ++look) {
       const int wanted = std::max(look * spec.seeds, taken + 1);
       take(taken, wanted - 1);
       taken = wanted;
-      interval = sign_interval(loss, 1 - kError / kLooks / comparisons);
+      interval = sign_interval(loss, 1 - kAllowedError / kSeedLooks / comparisons);
       if (interval) f.verdict = judge_at(*interval, limit_of[bits]);
     }
     if (!interval) f.note = "too few seeds to decide; --quality-seeds takes more";

@@ -15,7 +15,7 @@ namespace {
 constexpr double kPower = 0.8;
 
 // Sum of times [first, first + k).
-double leg(const std::vector<double>& times, std::size_t first, std::size_t k) {
+double stretch(const std::vector<double>& times, std::size_t first, std::size_t k) {
   const auto begin = times.begin() + static_cast<std::ptrdiff_t>(first);
   return std::accumulate(begin, begin + static_cast<std::ptrdiff_t>(k), 0.0);
 }
@@ -50,7 +50,7 @@ double round_noise(const std::vector<double>& times, std::size_t k) {
   for (std::size_t first = 0; first + 6 * k <= times.size(); ++first) {
     std::array<double, 3> arms{};  // outermost, between, innermost
     for (std::size_t place = 0; place < 6; ++place)
-      arms[std::min(place, 5 - place)] += leg(times, first + place * k, k);
+      arms[std::min(place, 5 - place)] += stretch(times, first + place * k, k);
     for (double& arm : arms) arm = std::log(arm);
     const double sum = arms[0] + arms[1] + arms[2];
     for (const double head : arms) away.push_back(std::abs(head - (sum - head) / 2));

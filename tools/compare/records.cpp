@@ -23,7 +23,7 @@ std::string name_of(const report::RunRecord& r) {
 
 std::string text_at(const report::RunRecord& r, const std::vector<const char*>& keys) {
   const Json& found = r.part(keys);
-  return found.is_string() ? found.get<std::string>() : found.is_null() ? "" : found.dump();
+  return found.is_null() ? "" : plain_word(found);
 }
 
 // Paths at which two values differ.

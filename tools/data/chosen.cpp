@@ -32,8 +32,7 @@ Chosen choose(const Choice& choice) {
     const auto source = set.find("source");
     const Json given =
         presets.settings(choice.preset, choice.task, "", source == set.end() ? "" : source->second).at("task");
-    for (const auto& [name, value] : given.items())
-      set.insert({name, value.is_string() ? value.get<std::string>() : value.dump()});
+    for (const auto& [name, value] : given.items()) set.insert({name, plain_word(value)});
   }
   if (choice.preset.empty()) set.insert(choice.instead_of_defaults.begin(), choice.instead_of_defaults.end());
   out.options = Options(choice.task, out.task->info().options, set);

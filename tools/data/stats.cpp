@@ -142,7 +142,7 @@ std::string stats_text(const Json& stats) {
                      overlap.at("validation_in_train").dump(), overlap.at("test_in_train").dump(),
                      overlap.at("test_in_validation").dump());
   for (const auto& [name, value] : stats.at("notes").items())
-    out += fmt::format("  {:<9} {}\n", name, value.is_string() ? value.get<std::string>() : value.dump());
+    out += fmt::format("  {:<9} {}\n", name, plain_word(value));
   for (const Json& one : stats.at("baselines")) {
     out += fmt::format("  baseline  {}: {}\n", one.at("name").get<std::string>(),
                        one.contains("accuracy") ? percent(one.at("accuracy").get<double>())

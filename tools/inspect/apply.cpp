@@ -15,7 +15,7 @@
 namespace lra::inspect {
 namespace {
 
-const char* kind_name(int32_t kind) {
+const char* param_kind(int32_t kind) {
   return kind == LRA_PARAM_TRAINABLE ? "trainable" : kind == LRA_PARAM_BUFFER ? "buffer" : "statistic";
 }
 
@@ -91,7 +91,7 @@ Json list_params(const Module& module) {
     out.push_back({{"name", p.name},
                    {"rows", p.rows},
                    {"cols", p.cols},
-                   {"kind", kind_name(p.kind)},
+                   {"kind", param_kind(p.kind)},
                    {"init", init_name(p.init)},
                    {"init_scale", p.init_scale}});
   }

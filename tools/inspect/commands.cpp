@@ -19,7 +19,7 @@ void remark(const std::string& text) { std::fprintf(stderr, "lra-inspect: %s\n",
 std::string text_of(const Json& value) {
   if (value.is_null()) return "-";
   if (value.is_number_float()) return fmt::format("{:.4g}", value.get<double>());
-  return value.is_string() ? value.get<std::string>() : value.dump();
+  return plain_word(value);
 }
 
 int crew_of(const Flags& flags) { return flags.threads > 0 ? flags.threads : available_cores(); }

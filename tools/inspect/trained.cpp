@@ -132,8 +132,7 @@ std::map<std::string, std::string> shown_settings(const Variant& variant, const 
   }
   if (layer != nullptr && variant.id == layer->variant) {
     const Json own = layer->options.json();
-    for (const auto& [name, value] : own.items())
-      set.emplace(name, value.is_string() ? value.get<std::string>() : value.dump());
+    for (const auto& [name, value] : own.items()) set.emplace(name, plain_word(value));
   }
   return set;
 }

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "core/json.h"
 #include "core/text.h"
 #include "data/task.h"
 #include "tools/run/table.h"
@@ -91,11 +92,9 @@ Json preset_json(const std::string& name, const session::Presets& presets) {
   return {{"kind", "preset"}, {"id", name}, {"summary", presets.summary(name)}, {"tasks", tasks}};
 }
 
-std::string word(const Json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
-
 std::string words(const Json& list) {
   std::vector<std::string> out;
-  for (const auto& one : list) out.push_back(word(one));
+  for (const auto& one : list) out.push_back(plain_word(one));
   return join(out);
 }
 
@@ -106,7 +105,7 @@ std::string indented(const std::string& text, std::size_t by) {
 
 std::string bounds(const Json& option) {
   if (option.contains("choices")) return join(option["choices"].get<std::vector<std::string>>(), "|");
-  if (option.contains("min")) return fmt::format("{}..{}", word(option["min"]), word(option["max"]));
+  if (option.contains("min")) return fmt::format("{}..{}", plain_word(option["min"]), plain_word(option["max"]));
   return "text";
 }
 
@@ -114,7 +113,7 @@ std::string options_text(const Json& options, const std::string& flag) {
   if (options.empty()) return "no options\n";
   Table table({"option", "default", "values", "meaning"});
   for (const auto& option : options) {
-    table.row({option["name"].get<std::string>(), word(option["default"]), bounds(option),
+    table.row({option["name"].get<std::string>(), plain_word(option["default"]), bounds(option),
                option["help"].get<std::string>()});
   }
   return fmt::format("options ({} name=value)\n{}", flag, table.text("  "));
@@ -155,15 +154,16 @@ std::string list_text(const Json& list) {
     for (const auto& v : list["variants"]) {
       std::vector<std::string> names;
       for (const auto& option : v["options"]) names.push_back(option["name"].get<std::string>());
-      table.row({word(v["id"]), word(v["title"]), word(v["time"]), word(v["memory"]), words(v["modes"]), join(names)});
+      table.row({plain_word(v["id"]), plain_word(v["title"]), plain_word(v["time"]), plain_word(v["memory"]),
+                 words(v["modes"]), join(names)});
     }
     out += table.text("");
     for (const auto& plugin : list["refused"])
-      out += fmt::format("not usable: {}: {}\n", word(plugin["library"]), word(plugin["reason"]));
+      out += fmt::format("not usable: {}: {}\n", plain_word(plugin["library"]), plain_word(plugin["reason"]));
   }
   if (list.contains("tasks")) {
     Table table({"task", "title", "presets"});
-    for (const auto& t : list["tasks"]) table.row({word(t["id"]), word(t["title"]), words(t["presets"])});
+    for (const auto& t : list["tasks"]) table.row({plain_word(t["id"]), plain_word(t["title"]), words(t["presets"])});
     out += fmt::format("{}{}", out.empty() ? "" : "\n", table.text(""));
   }
   if (list.contains("presets")) {
@@ -171,7 +171,7 @@ std::string list_text(const Json& list) {
     for (const auto& p : list["presets"]) {
       std::vector<std::string> tasks;
       for (const auto& [task, settings] : p["tasks"].items()) tasks.push_back(task);
-      table.row({word(p["id"]), join(tasks), word(p["summary"])});
+      table.row({plain_word(p["id"]), join(tasks), plain_word(p["summary"])});
     }
     out += fmt::format("{}{}", out.empty() ? "" : "\n", table.text(""));
   }
@@ -193,32 +193,33 @@ Json describe_json(const std::string& name, const PluginRegistry& registry, cons
 }
 
 std::string describe_text(const Json& d) {
-  const std::string kind = word(d["kind"]);
-  std::string out = fmt::format("{} '{}'", kind, word(d["id"]));
-  if (d.contains("title")) out += fmt::format(": {}", word(d["title"]));
+  const std::string kind = plain_word(d["kind"]);
+  std::string out = fmt::format("{} '{}'", kind, plain_word(d["id"]));
+  if (d.contains("title")) out += fmt::format(": {}", plain_word(d["title"]));
   out += "\n";
   if (kind == "variant") {
-    out += field("computes", word(d["formula"]));
-    out += field("paper", word(d["paper"]));
-    out += field("notes", word(d["notes"]));
-    out += field("time", fmt::format("{}  (exponent of N: {})", word(d["time"]), word(d["time_exponent"])));
-    out += field("memory", fmt::format("{}  (exponent of N: {})", word(d["memory"]), word(d["memory_exponent"])));
+    out += field("computes", plain_word(d["formula"]));
+    out += field("paper", plain_word(d["paper"]));
+    out += field("notes", plain_word(d["notes"]));
+    out += field("time", fmt::format("{}  (exponent of N: {})", plain_word(d["time"]), plain_word(d["time_exponent"])));
+    out += field("memory",
+                 fmt::format("{}  (exponent of N: {})", plain_word(d["memory"]), plain_word(d["memory_exponent"])));
     out += field("modes", words(d["modes"]) + (d["own_positions"] == true ? "; encodes positions itself" : ""));
-    out += field("library", fmt::format("{} ({})", word(d["library"]), word(d["build"])));
+    out += field("library", fmt::format("{} ({})", plain_word(d["library"]), plain_word(d["build"])));
     return out + options_text(d["options"], "--set");
   }
   if (kind == "task") {
-    out += field("learn", word(d["summary"]));
-    out += field("source", word(d["source"]));
+    out += field("learn", plain_word(d["summary"]));
+    out += field("source", plain_word(d["source"]));
     out += field("presets", words(d["presets"]));
     return out + options_text(d["options"], "--task-set");
   }
-  out += field("purpose", word(d["summary"]));
+  out += field("purpose", plain_word(d["summary"]));
   for (const auto& [task, settings] : d["tasks"].items()) {
     out += fmt::format("  {}\n", task);
     for (const auto& [part, values] : settings.items()) {
       std::vector<std::string> pairs;
-      for (const auto& [name, value] : values.items()) pairs.push_back(fmt::format("{}={}", name, word(value)));
+      for (const auto& [name, value] : values.items()) pairs.push_back(fmt::format("{}={}", name, plain_word(value)));
       if (!pairs.empty()) out += fmt::format("    {:<6} {}\n", part, join(pairs, " "));
     }
   }

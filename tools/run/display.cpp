@@ -30,7 +30,7 @@ Json at(const Json& json, const std::vector<std::string>& path) {
 
 std::string text_of(const Json& json, const std::vector<std::string>& path) {
   const Json found = at(json, path);
-  return found.is_string() ? found.get<std::string>() : found.is_null() ? "-" : found.dump();
+  return found.is_null() ? "-" : plain_word(found);
 }
 
 template <class Format>

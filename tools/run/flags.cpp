@@ -15,6 +15,7 @@
 #include "core/options.h"
 #include "core/text.h"
 #include "session/build_info.h"
+#include "tools/program.h"
 
 namespace lra::run {
 namespace {
@@ -54,8 +55,6 @@ constexpr Shorthand kTrainFlags[] = {
     {"--eval-every", "eval_every", "N", "Updates between two validations (0: twenty in all)"},
     {"--eval-examples", "eval_examples", "N", "Validation examples each time (0: all)"},
 };
-
-[[noreturn]] void refuse(const std::string& message) { throw Error(ErrorKind::kUsage, message); }
 
 // Text that CLI11 fills before it is checked and converted.
 struct Words {
@@ -314,8 +313,6 @@ Json read_config(const std::string& path) {
   }
 }
 
-std::string word(const Json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
-
 // A config file as the flags it stands for, without those that argv has.
 std::vector<std::string> words_of(const Json& config, const std::string& path, const Parser& parser,
                                   const std::set<std::string>& taken) {
@@ -331,13 +328,13 @@ std::vector<std::string> words_of(const Json& config, const std::string& path, c
     if (value.is_object()) {  // settings: argv is merged over them later
       for (const auto& [setting, text] : value.items()) {
         out.push_back("--" + name);
-        out.push_back(fmt::format("{}={}", setting, word(text)));
+        out.push_back(fmt::format("{}={}", setting, plain_word(text)));
       }
       continue;
     }
     if (taken.contains(parser.first_name(name))) continue;
     if (parser.is_switch(name)) {
-      const std::string text = word(value);
+      const std::string text = plain_word(value);
       if (text != "true" && text != "false")
         refuse(fmt::format("--config {}: {} is {}; true or false is wanted", path, key, value.dump()));
       if (text == "true") out.push_back("--" + name);
@@ -345,7 +342,7 @@ std::vector<std::string> words_of(const Json& config, const std::string& path, c
     }
     for (const Json& one : value.is_array() ? value : Json::array({value})) {
       out.push_back("--" + name);
-      out.push_back(word(one));
+      out.push_back(plain_word(one));
     }
   }
   return out;

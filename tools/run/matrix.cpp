@@ -10,12 +10,11 @@
 #include "core/text.h"
 #include "data/task.h"
 #include "session/checkpoint.h"
+#include "tools/program.h"
 #include "tools/run/sweep.h"
 
 namespace lra::run {
 namespace {
-
-[[noreturn]] void refuse(const std::string& message) { throw Error(ErrorKind::kUsage, message); }
 
 // One of the things that a setting may be for: a chosen variant or task.
 struct Owner {

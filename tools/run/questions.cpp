@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "core/file.h"
+#include "core/json.h"
 #include "core/real.h"
 #include "core/text.h"
 #include "math/peak.h"
@@ -17,8 +18,6 @@ namespace {
 
 constexpr double kPeakSeconds = 0.2;  // spent measuring the FMA peak
 constexpr double kPeakShare = 0.4;    // of it that training steps reach, roughly
-
-std::string word(const Json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
 
 // "ok", ..., or "interrupted at a checkpoint", "absent", "unreadable".
 std::string state_of(const Cell& cell, const session::Execution& execution) {
@@ -131,7 +130,7 @@ int print_settings(const std::vector<Cell>& cells, const Flags& flags, const ses
     Json settings = Json::object();
     Table table({"setting", "value", "source"});
     const auto add = [&](const std::string& name, const Json& value, const std::string& from) {
-      table.row({name, word(value), from});
+      table.row({name, plain_word(value), from});
       settings[name] = {{"value", value}, {"source", from}};
     };
     add("variant", spec.variant, source({"variant"}, "default"));

@@ -83,7 +83,7 @@ class Pdf : public Canvas {
   double height_;
 };
 
-std::string write(const Picture& picture) {
+std::string write_pdf(const Picture& picture) {
   const Size size = size_of(picture);
   Pdf page(size.height);
   paint(picture, page);
@@ -111,6 +111,6 @@ std::string write(const Picture& picture) {
 
 }  // namespace
 
-extern const Drawing drawing_pdf{"pdf", "one page of PDF", write};
+extern const Drawing drawing_pdf{"pdf", "one page of PDF", write_pdf};
 
 }  // namespace lra::report

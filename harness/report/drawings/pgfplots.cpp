@@ -78,7 +78,7 @@ std::string one_panel(const Panel& panel, const std::vector<std::string>& names)
   return out + "\\end{axis}\n\\end{tikzpicture}\n";
 }
 
-std::string write(const Picture& picture) {
+std::string write_pgfplots(const Picture& picture) {
   const std::vector<std::string> names = names_of(picture);
   std::string out = kHead;
   for (const Panel& panel : picture.panels) out += one_panel(panel, names);
@@ -87,6 +87,6 @@ std::string write(const Picture& picture) {
 
 }  // namespace
 
-extern const Drawing drawing_pgfplots{"pgfplots", "a LaTeX document of pgfplots axes", write};
+extern const Drawing drawing_pgfplots{"pgfplots", "a LaTeX document of pgfplots axes", write_pgfplots};
 
 }  // namespace lra::report

@@ -46,7 +46,7 @@ class Svg : public Canvas {
   }
 };
 
-std::string write(const Picture& picture) {
+std::string write_svg(const Picture& picture) {
   const Size size = size_of(picture);
   Svg svg;
   paint(picture, svg);
@@ -60,6 +60,6 @@ std::string write(const Picture& picture) {
 
 }  // namespace
 
-extern const Drawing drawing_svg{"svg", "scalable vector graphics", write};
+extern const Drawing drawing_svg{"svg", "scalable vector graphics", write_svg};
 
 }  // namespace lra::report

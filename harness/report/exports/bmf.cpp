@@ -25,7 +25,7 @@ void add(Json& measures, const char* name, const Group& group, const std::option
   measures[name] = {{"value", *mean}, {"lower_value", low}, {"upper_value", high}};
 }
 
-std::vector<OutputFile> make(const Collection&, const std::vector<Group>& groups) {
+std::vector<OutputFile> make_bmf(const Collection&, const std::vector<Group>& groups) {
   Json out = Json::object();
   for (const Group& g : groups) {
     Json measures = Json::object();
@@ -47,6 +47,6 @@ std::vector<OutputFile> make(const Collection&, const std::vector<Group>& groups
 
 }  // namespace
 
-extern const Export export_bmf{"bmf", "Bencher Metric Format", false, make};
+extern const Export export_bmf{"bmf", "Bencher Metric Format", false, make_bmf};
 
 }  // namespace lra::report

@@ -13,7 +13,7 @@ struct Figure {
   std::vector<const char*> keys;
 };
 
-std::vector<OutputFile> make(const Collection& collection, const std::vector<Group>&) {
+std::vector<OutputFile> make_csv(const Collection& collection, const std::vector<Group>&) {
   const std::vector<Figure> figures{
       {"test", {"quality", "test"}},
       {"test_last_weights", {"quality", "test_last_weights"}},
@@ -87,6 +87,6 @@ std::vector<OutputFile> make(const Collection& collection, const std::vector<Gro
 
 }  // namespace
 
-extern const Export export_csv{"csv", "one line per record with all its numbers", false, make};
+extern const Export export_csv{"csv", "one line per record with all its numbers", false, make_csv};
 
 }  // namespace lra::report

@@ -10,7 +10,7 @@
 namespace lra::report {
 namespace {
 
-std::vector<OutputFile> make(const Collection&, const std::vector<Group>& groups) {
+std::vector<OutputFile> make_gha(const Collection&, const std::vector<Group>& groups) {
   Json bigger = Json::array(), smaller = Json::array();
   for (const Group& g : groups) {
     std::vector<std::string> seeds;
@@ -44,6 +44,6 @@ std::vector<OutputFile> make(const Collection&, const std::vector<Group>& groups
 
 }  // namespace
 
-extern const Export export_gha{"gha", "github-action-benchmark: bigger.json and smaller.json", true, make};
+extern const Export export_gha{"gha", "github-action-benchmark: bigger.json and smaller.json", true, make_gha};
 
 }  // namespace lra::report

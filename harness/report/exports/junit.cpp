@@ -32,7 +32,7 @@ struct Suite {
   double seconds = 0;
 };
 
-std::vector<OutputFile> make(const Collection&, const std::vector<Group>& groups) {
+std::vector<OutputFile> make_junit(const Collection&, const std::vector<Group>& groups) {
   std::map<std::string, Suite> suites;
   for (const Group& g : groups) {
     Suite& suite = suites[g.task];
@@ -61,6 +61,6 @@ std::vector<OutputFile> make(const Collection&, const std::vector<Group>& groups
 
 }  // namespace
 
-extern const Export export_junit{"junit", "JUnit XML: a suite per task, a case per cell", false, make};
+extern const Export export_junit{"junit", "JUnit XML: a suite per task, a case per cell", false, make_junit};
 
 }  // namespace lra::report

@@ -78,7 +78,7 @@ std::string safe_name(const std::string& text) {
   return out;
 }
 
-std::vector<OutputFile> make(const Collection& collection, const std::vector<Group>&) {
+std::vector<OutputFile> make_tensorboard(const Collection& collection, const std::vector<Group>&) {
   std::vector<OutputFile> out;
   for (const RunRecord& run : collection.records) {
     const double start = unix_time(run.started);
@@ -108,6 +108,7 @@ std::vector<OutputFile> make(const Collection& collection, const std::vector<Gro
 
 }  // namespace
 
-extern const Export export_tensorboard{"tensorboard", "TensorBoard event files, one folder per run", true, make};
+extern const Export export_tensorboard{"tensorboard", "TensorBoard event files, one folder per run", true,
+                                       make_tensorboard};
 
 }  // namespace lra::report

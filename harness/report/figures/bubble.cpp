@@ -10,7 +10,7 @@
 namespace lra::report {
 namespace {
 
-Picture make(const FigureInput& input) {
+Picture make_bubble(const FigureInput& input) {
   Picture out;
   out.title = "Accuracy, speed and memory";
   std::set<int> threads;
@@ -48,6 +48,6 @@ Picture make(const FigureInput& input) {
 
 }  // namespace
 
-extern const Figure figure_bubble{"bubble", "accuracy against speed, area is memory", make};
+extern const Figure figure_bubble{"bubble", "accuracy against speed, area is memory", make_bubble};
 
 }  // namespace lra::report

@@ -12,7 +12,7 @@
 namespace lra::report {
 namespace {
 
-Picture make(const FigureInput& input) {
+Picture make_curves(const FigureInput& input) {
   Picture out;
   out.title = "Training curves";
   for (const auto& groups : by_preset(input.groups)) {
@@ -51,6 +51,6 @@ Picture make(const FigureInput& input) {
 
 }  // namespace
 
-extern const Figure figure_curves{"curves", "validation accuracy against step, with bands over seeds", make};
+extern const Figure figure_curves{"curves", "validation accuracy against step, with bands over seeds", make_curves};
 
 }  // namespace lra::report

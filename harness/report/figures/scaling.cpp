@@ -9,7 +9,7 @@
 namespace lra::report {
 namespace {
 
-Picture make(const FigureInput& input) {
+Picture make_scaling(const FigureInput& input) {
   Picture out;
   out.title = "Cost against length";
   for (const CostSeries& costs : input.costs) {
@@ -40,6 +40,6 @@ Picture make(const FigureInput& input) {
 }  // namespace
 
 extern const Figure figure_scaling{"scaling", "cost against length in log-log with exponents, from a file of lra-bench",
-                                   make};
+                                   make_scaling};
 
 }  // namespace lra::report

@@ -9,7 +9,7 @@
 namespace lra::report {
 namespace {
 
-std::string one_table(const Table& table) {
+std::string csv_table(const Table& table) {
   std::vector<std::string> fields{"table"};
   for (const Column& column : table.columns) fields.push_back(csv_field(column.title));
   fields.insert(fields.begin() + 1, "section");
@@ -29,14 +29,14 @@ std::string one_table(const Table& table) {
   return out;
 }
 
-std::string write(const std::vector<Table>& tables, bool) {
+std::string write_csv(const std::vector<Table>& tables, bool) {
   std::vector<std::string> parts;
-  for (const Table& table : tables) parts.push_back(one_table(table));
+  for (const Table& table : tables) parts.push_back(csv_table(table));
   return join(parts, "\r\n");
 }
 
 }  // namespace
 
-extern const Format format_csv{"csv", "one line per row with full numbers (RFC 4180)", write};
+extern const Format format_csv{"csv", "one line per row with full numbers (RFC 4180)", write_csv};
 
 }  // namespace lra::report

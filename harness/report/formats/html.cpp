@@ -7,7 +7,7 @@
 namespace lra::report {
 namespace {
 
-constexpr const char* kHead = R"(<!doctype html>
+constexpr const char* kHtmlHead = R"(<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -32,7 +32,7 @@ u { text-underline-offset: 0.2em; }
 <body>
 )";
 
-std::string shown(const Cell& cell) {
+std::string html_cell(const Cell& cell) {
   std::string out = html_text(cell.text);
   if (cell.mark == Mark::kBest) out = "<strong>" + out + "</strong>";
   if (cell.mark == Mark::kSecond) out = "<u>" + out + "</u>";
@@ -42,7 +42,7 @@ std::string shown(const Cell& cell) {
 
 const char* class_of(const Column& column) { return column.align == Align::kRight ? " class=\"r\"" : ""; }
 
-std::string one_table(const Table& table) {
+std::string html_table(const Table& table) {
   std::string out =
       fmt::format("<table id=\"{}\">\n<caption>{}</caption>\n<thead><tr>", table.id, html_text(table.title));
   for (const Column& column : table.columns)
@@ -60,7 +60,7 @@ std::string one_table(const Table& table) {
     for (std::size_t c = 0; c < row.cells.size(); ++c) {
       const char* element = c == 0 ? "th" : "td";
       out += fmt::format("<{}{}{}>{}</{}>", element, c == 0 ? " scope=\"row\"" : "", class_of(table.columns[c]),
-                         shown(row.cells[c]), element);
+                         html_cell(row.cells[c]), element);
     }
     out += "</tr>\n";
   }
@@ -73,14 +73,14 @@ std::string one_table(const Table& table) {
   return out + "</ul>\n";
 }
 
-std::string write(const std::vector<Table>& tables, bool fragment) {
+std::string write_html(const std::vector<Table>& tables, bool fragment) {
   std::string out;
-  for (const Table& table : tables) out += one_table(table);
-  return fragment ? out : kHead + out + "</body>\n</html>\n";
+  for (const Table& table : tables) out += html_table(table);
+  return fragment ? out : kHtmlHead + out + "</body>\n</html>\n";
 }
 
 }  // namespace
 
-extern const Format format_html{"html", "plain HTML tables without scripts", write};
+extern const Format format_html{"html", "plain HTML tables without scripts", write_html};
 
 }  // namespace lra::report

@@ -11,11 +11,11 @@
 namespace lra::report {
 namespace {
 
-constexpr std::size_t kWidest = 60;       // columns of one cell
+constexpr std::size_t kWidestLatex = 60;  // columns of one cell
 constexpr std::size_t kLongest = 42;      // rows of one page
 constexpr std::size_t kMostRemarks = 12;  // that fit below so many rows
 
-constexpr const char* kHead = R"(\documentclass{article}
+constexpr const char* kLatexHead = R"(\documentclass{article}
 \usepackage[T1]{fontenc}
 \usepackage[utf8]{inputenc}
 \usepackage{textcomp}
@@ -25,8 +25,8 @@ constexpr const char* kHead = R"(\documentclass{article}
 \begin{document}
 )";
 
-std::string shown(const Cell& cell) {
-  std::string out = latex_text(clipped(one_line(cell.text), kWidest));
+std::string latex_cell(const Cell& cell) {
+  std::string out = latex_text(clipped(one_line(cell.text), kWidestLatex));
   if (cell.mark == Mark::kBest) out = "\\textbf{" + out + "}";
   if (cell.mark == Mark::kSecond) out = "\\underline{" + out + "}";
   const std::string letters = note_letters(cell);
@@ -65,14 +65,14 @@ std::string one_part(const Table& table, std::size_t begin, std::size_t end, con
     for (std::size_t c = 0; c < row.cells.size(); ++c) {
       if (c > 0) out += " & ";
       // Protects a first cell that begins with [, which \\ would read as its argument.
-      out += (c == 0 ? "{}" : "") + shown(row.cells[c]);
+      out += (c == 0 ? "{}" : "") + latex_cell(row.cells[c]);
     }
     out += " \\\\\n";
   }
   return out + "\\bottomrule\n\\end{tabular}}\n";
 }
 
-std::string one_table(const Table& table) {
+std::string latex_table(const Table& table) {
   const std::size_t rows = table.rows.size();
   const std::size_t parts = std::max<std::size_t>(1, (rows + kLongest - 1) / kLongest);
   const std::string notes = notes_of(table);
@@ -96,15 +96,15 @@ std::string one_table(const Table& table) {
   return out;
 }
 
-std::string write(const std::vector<Table>& tables, bool fragment) {
+std::string write_latex(const std::vector<Table>& tables, bool fragment) {
   std::string out;
-  for (const Table& table : tables) out += one_table(table);
+  for (const Table& table : tables) out += latex_table(table);
   return fragment ? "% needs \\usepackage[T1]{fontenc}, textcomp, booktabs, graphicx\n" + out
-                  : kHead + out + "\\end{document}\n";
+                  : kLatexHead + out + "\\end{document}\n";
 }
 
 }  // namespace
 
-extern const Format format_latex{"latex", "booktabs tables, ready for pdflatex", write};
+extern const Format format_latex{"latex", "booktabs tables, ready for pdflatex", write_latex};
 
 }  // namespace lra::report

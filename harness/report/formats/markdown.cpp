@@ -26,7 +26,7 @@ std::string escaped(const std::string& text) {
   return out;
 }
 
-std::string shown(const Cell& cell) {
+std::string markdown_cell(const Cell& cell) {
   std::string out = escaped(cell.text);
   if (cell.mark == Mark::kBest) out = "**" + out + "**";
   if (cell.mark == Mark::kSecond) out = "<u>" + out + "</u>";
@@ -34,7 +34,7 @@ std::string shown(const Cell& cell) {
   return letters.empty() ? out : out + "<sup>" + letters + "</sup>";
 }
 
-std::string one_table(const Table& table) {
+std::string markdown_table(const Table& table) {
   std::string out = fmt::format("**{}**\n\n|", escaped(table.title));
   for (const Column& column : table.columns) out += " " + escaped(column.title) + " |";
   out += "\n|";
@@ -49,7 +49,7 @@ std::string one_table(const Table& table) {
       out += "\n";
     }
     out += "|";
-    for (const Cell& cell : row.cells) out += " " + shown(cell) + " |";
+    for (const Cell& cell : row.cells) out += " " + markdown_cell(cell) + " |";
     out += "\n";
   }
   std::vector<std::string> below;
@@ -60,14 +60,15 @@ std::string one_table(const Table& table) {
   return out;
 }
 
-std::string write(const std::vector<Table>& tables, bool) {
+std::string write_markdown(const std::vector<Table>& tables, bool) {
   std::vector<std::string> parts;
-  for (const Table& table : tables) parts.push_back(one_table(table));
+  for (const Table& table : tables) parts.push_back(markdown_table(table));
   return join(parts, "\n");
 }
 
 }  // namespace
 
-extern const Format format_markdown{"markdown", "tables of GitHub's Markdown; best bold, second underlined", write};
+extern const Format format_markdown{"markdown", "tables of GitHub's Markdown; best bold, second underlined",
+                                    write_markdown};
 
 }  // namespace lra::report

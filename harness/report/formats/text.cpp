@@ -9,10 +9,10 @@
 namespace lra::report {
 namespace {
 
-constexpr std::size_t kWidest = 60;  // columns of one cell
+constexpr std::size_t kWidestText = 60;  // columns of one cell
 
-std::string shown(const Cell& cell) {
-  std::string out = clipped(one_line(cell.text), kWidest);
+std::string text_cell(const Cell& cell) {
+  std::string out = clipped(one_line(cell.text), kWidestText);
   if (cell.mark != Mark::kNone) out += cell.mark == Mark::kBest ? " *" : " +";
   const std::string letters = note_letters(cell);
   if (!letters.empty()) out += " [" + letters + "]";
@@ -30,14 +30,14 @@ std::string line_of(const std::vector<std::string>& cells, const Table& table, c
   return out + "\n";
 }
 
-std::string one_table(const Table& table) {
+std::string text_table(const Table& table) {
   std::vector<std::vector<std::string>> lines(1);
-  for (const Column& column : table.columns) lines[0].push_back(clipped(one_line(column.title), kWidest));
+  for (const Column& column : table.columns) lines[0].push_back(clipped(one_line(column.title), kWidestText));
   bool marked = false;
   for (const Row& row : table.rows) {
     lines.emplace_back();
     for (const Cell& cell : row.cells) {
-      lines.back().push_back(shown(cell));
+      lines.back().push_back(text_cell(cell));
       marked = marked || cell.mark != Mark::kNone;
     }
   }
@@ -62,14 +62,14 @@ std::string one_table(const Table& table) {
   return out;
 }
 
-std::string write(const std::vector<Table>& tables, bool) {
+std::string write_text(const std::vector<Table>& tables, bool) {
   std::vector<std::string> parts;
-  for (const Table& table : tables) parts.push_back(one_table(table));
+  for (const Table& table : tables) parts.push_back(text_table(table));
   return join(parts, "\n");
 }
 
 }  // namespace
 
-extern const Format format_text{"text", "aligned columns for a terminal", write};
+extern const Format format_text{"text", "aligned columns for a terminal", write_text};
 
 }  // namespace lra::report

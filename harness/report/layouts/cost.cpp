@@ -188,7 +188,7 @@ Table of_publication(const std::vector<Group>& groups) {
   return table;
 }
 
-std::vector<Table> make(const LayoutInput& input) {
+std::vector<Table> make_cost(const LayoutInput& input) {
   std::vector<Table> out;
   for (const auto& groups : by_preset(input.groups)) {
     out.push_back(of_records(groups));
@@ -201,6 +201,6 @@ std::vector<Table> make(const LayoutInput& input) {
 
 }  // namespace
 
-extern const Layout layout_cost{"cost", "steps/s, speed-up and memory (Long Range Arena's Table 2)", make};
+extern const Layout layout_cost{"cost", "steps/s, speed-up and memory (Long Range Arena's Table 2)", make_cost};
 
 }  // namespace lra::report

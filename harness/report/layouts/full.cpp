@@ -101,7 +101,7 @@ Table of_cost(const std::vector<const Group*>& groups) {
   return table;
 }
 
-std::vector<Table> make(const LayoutInput& input) {
+std::vector<Table> make_full(const LayoutInput& input) {
   std::vector<Table> out;
   for (const auto& groups : by_preset(input.groups)) {
     const std::string number = out.empty() ? "" : fmt::format("-{}", out.size() / 2 + 1);
@@ -114,6 +114,7 @@ std::vector<Table> make(const LayoutInput& input) {
 
 }  // namespace
 
-extern const Layout layout_full{"full", "one row per configuration: seeds, intervals, parameters, cost, endings", make};
+extern const Layout layout_full{"full", "one row per configuration: seeds, intervals, parameters, cost, endings",
+                                make_full};
 
 }  // namespace lra::report

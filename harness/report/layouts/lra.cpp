@@ -252,7 +252,7 @@ Table one_table(const std::vector<const Group*>& groups, bool with_published) {
   return table;
 }
 
-std::vector<Table> make(const LayoutInput& input) {
+std::vector<Table> make_lra(const LayoutInput& input) {
   std::vector<Table> out;
   for (const auto& groups : by_preset(input.groups)) {
     out.push_back(one_table(groups, input.published));
@@ -263,6 +263,6 @@ std::vector<Table> make(const LayoutInput& input) {
 
 }  // namespace
 
-extern const Layout layout_lra{"lra", "variants by tasks, accuracy and average (Long Range Arena's Table 1)", make};
+extern const Layout layout_lra{"lra", "variants by tasks, accuracy and average (Long Range Arena's Table 1)", make_lra};
 
 }  // namespace lra::report
