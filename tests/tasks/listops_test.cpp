@@ -14,6 +14,7 @@
 #include "core/json.h"
 #include "data/dataset.h"
 #include "tests/data/temporary_folder.h"
+#include "tests/tasks/opened.h"
 
 namespace lra::tasks::listops {
 namespace {
@@ -219,21 +220,13 @@ class ListOpsTables : public ::testing::Test {
     std::ofstream out(path(part), std::ios::binary);
     for (const std::string& row : rows) out << row << "\r\n";  // as Python's csv ends them
   }
-  Dataset open(std::map<std::string, std::string> set) const {
+  std::map<std::string, std::string> with_defaults(std::map<std::string, std::string> set) const {
     set.insert({{"source", "lra"}, {"path", folder_.path()}, {"train", "10"}, {"validation", "9"}, {"test", "8"}});
-    const data::Task& task = data::find_task("listops");
-    Workers workers(2);
-    const TemporaryFolder cache;
-    return Dataset::open(task, Options("listops", task.info().options, set), workers, cache.path());
+    return set;
   }
+  Dataset open(const std::map<std::string, std::string>& set) const { return opened("listops", with_defaults(set)); }
   std::string refusal(const std::map<std::string, std::string>& set, ErrorKind kind) const {
-    try {
-      open(set);
-    } catch (const Error& error) {
-      EXPECT_EQ(error.kind(), kind);
-      return error.what();
-    }
-    return "not refused";
+    return tasks::refusal("listops", with_defaults(set), kind);
   }
   TemporaryFolder folder_;
 };

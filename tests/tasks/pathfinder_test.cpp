@@ -16,6 +16,7 @@
 #include "data/dataset.h"
 #include "tasks/pathfinder/snakes.h"
 #include "tests/data/temporary_folder.h"
+#include "tests/tasks/opened.h"
 #include "tests/tasks/png_file.h"
 
 namespace lra::tasks::pathfinder {
@@ -313,22 +314,14 @@ class Release : public ::testing::Test {
     std::ofstream out(table(batch), std::ios::binary);
     for (const std::string& one : tables_[batch]) out << one << "\n";
   }
-  Dataset open(std::map<std::string, std::string> set) const {
+  std::map<std::string, std::string> with_defaults(std::map<std::string, std::string> set) const {
     set.insert({{"source", "lra"}, {"path", folder_.path()}, {"resolution", "12"}, {"difficulty", "easy"}});
     set.insert({{"train", "5"}, {"validation", "2"}, {"test", "2"}});
-    const data::Task& task = data::find_task("pathfinder");
-    Workers workers(2);
-    const TemporaryFolder cache;
-    return Dataset::open(task, Options("pathfinder", task.info().options, set), workers, cache.path());
+    return set;
   }
+  Dataset open(const std::map<std::string, std::string>& set) const { return opened("pathfinder", with_defaults(set)); }
   std::string refusal(const std::map<std::string, std::string>& set, ErrorKind kind) const {
-    try {
-      open(set);
-    } catch (const Error& error) {
-      EXPECT_EQ(error.kind(), kind);
-      return error.what();
-    }
-    return "not refused";
+    return tasks::refusal("pathfinder", with_defaults(set), kind);
   }
   TemporaryFolder folder_;
   std::map<int, std::vector<std::string>> tables_;
