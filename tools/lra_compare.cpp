@@ -71,11 +71,12 @@ int tell(const Flags& flags, const Answer& answer) {
   return exit_code(answer.verdict());
 }
 
-// The cells asked for; else those of `known`, or the usual ones.
-std::vector<Cell> cells_of(const Flags& flags, const std::vector<std::string>& known) {
+// The cells asked for, "all" being the variants of that build folder; else the usual ones.
+std::vector<Cell> cells_of(const Flags& flags, const std::string& folder, const std::vector<std::string>& usual) {
   std::vector<Cell> out;
   std::set<std::string> names;
-  for (const auto& text : flags.cells.empty() ? known : flags.cells) {
+  const bool all = flags.cells == std::vector<std::string>{"all"};
+  for (const auto& text : flags.cells.empty() ? usual : all ? Build(folder).variants() : flags.cells) {
     Cell cell = parse_cell(text);
     if (names.insert(cell.name()).second) out.push_back(std::move(cell));
   }
@@ -86,8 +87,7 @@ int run_gate(Flags flags) {
   flags.gate.counts = !flags.no_counts;
   flags.gate.instructions = !flags.no_instructions;
   flags.gate.time = !flags.no_time;
-  if (flags.cells == std::vector<std::string>{"all"}) flags.cells = Build(flags.base).variants();
-  flags.gate.cells = cells_of(flags, kUsualCells);
+  flags.gate.cells = cells_of(flags, flags.base, kUsualCells);
   return tell(flags, gate(flags.base, flags.head, flags.gate, [&](const std::string& line) { say(flags, line); }));
 }
 
@@ -96,7 +96,7 @@ int run_baseline(const Flags& flags, const std::string& what) {
   BaselineSpec spec;
   spec.file = flags.file;
   spec.why = flags.why;
-  spec.cells = cells_of(flags, {});
+  spec.cells = cells_of(flags, flags.build, {});
   spec.instructions = !flags.no_instructions;
   spec.instruction_margin = flags.gate.instruction_margin;
   const auto progress = [&](const std::string& line) { say(flags, line); };
@@ -164,8 +164,7 @@ int add_to_history(Flags flags) {
     MeasureSpec measure = flags.measure;
     measure.instructions = !flags.no_instructions;
     measure.time = !flags.no_time;
-    if (flags.cells == std::vector<std::string>{"all"}) flags.cells = build.variants();
-    for (const Cell& cell : cells_of(flags, kUsualCells)) {
+    for (const Cell& cell : cells_of(flags, flags.build, kUsualCells)) {
       say(flags, cell.name());
       std::vector<Json> entries;
       try {
@@ -256,7 +255,9 @@ int answer(int argc, char** argv) {
     to->add_flag("-q,--quiet", flags.quiet, "No progress on standard error");
   };
   const auto cells = [&](CLI::App* to) {
-    to->add_option("--cells", flags.cells, "Variants, each with a length [512]")->delimiter(',')->type_name("V@N,...");
+    to->add_option("--cells", flags.cells, "Variants, each with a length [512], or all")
+        ->delimiter(',')
+        ->type_name("V@N,...");
     to->add_flag("--no-instructions", flags.no_instructions, "Without callgrind");
     to->add_option("--instruction-margin", flags.gate.instruction_margin, "Share by which instructions may grow")
         ->capture_default_str();

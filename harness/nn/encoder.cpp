@@ -335,10 +335,14 @@ bool Encoder::has_after_step() const {
 }
 
 void Encoder::after_step(uint64_t step, Real* values, const Real* gradients) const {
+  std::vector<const Real*> params;
+  std::vector<Real*> buffers;
   for (const Layer& layer : layers_) {
     if (!layer.mixer->has_after_step()) continue;
-    std::vector<const Real*> params;
-    std::vector<Real*> buffers;
+    params.clear();
+    buffers.clear();
+    params.reserve(layer.mixer_params.size());
+    buffers.reserve(layer.mixer_params.size());
     for (const int32_t index : layer.mixer_params) {
       const Parameter& p = parameters_.at(index);
       const bool statistic = p.kind == LRA_PARAM_STATISTIC;
