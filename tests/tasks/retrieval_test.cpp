@@ -139,7 +139,8 @@ TEST(Retrieval, GivesTheSameBytesForOneWorkerAndForTwo) {
 
 TEST(Retrieval, SharesNoPairBetweenSplits) {
   const TemporaryFolder cache;
-  for (const auto& [pair, count] : open({}, cache.path()).facts().at("overlap").items()) EXPECT_EQ(count, 0) << pair;
+  const Dataset data = open({}, cache.path());
+  for (const auto& [pair, count] : data.facts().at("overlap").items()) EXPECT_EQ(count, 0) << pair;
 }
 
 TEST(Retrieval, SaysWhichOptionsDoNotFitTogether) {
