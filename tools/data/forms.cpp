@@ -38,7 +38,7 @@ std::string text_in(const Json& layout, const char* name) {
 }
 
 std::string file_in(const Json& layout, const char* name) {
-  const std::string file = text_in(layout, name);
+  std::string file = text_in(layout, name);
   const std::filesystem::path path(file);
   if (file.empty() || path.is_absolute() || std::find(path.begin(), path.end(), "..") != path.end())
     throw Error(ErrorKind::kData,
