@@ -21,11 +21,23 @@
 namespace lra::fuzz {
 namespace {
 
+// The numbers of 4 bytes that seeds are written with, as this build has them.
+std::string numbers_of(std::string_view bytes) {
+  std::string out;
+  for (; sizeof(Real) != sizeof(float) && bytes.size() >= sizeof(float); bytes.remove_prefix(sizeof(float))) {
+    float number = 0;
+    std::memcpy(&number, bytes.data(), sizeof(number));
+    const Real real = number;
+    out.append(reinterpret_cast<const char*>(&real), sizeof(real));
+  }
+  return out.append(bytes);
+}
+
 // The checkpoint (session/checkpoint.cpp) of a JSON header on the first line and arrays behind it, with its hash right.
 std::string checkpoint_file(std::string_view text) {
   const std::size_t end = std::min(text.find('\n'), text.size());
   const std::string header(text.substr(0, end));
-  const std::string_view arrays = text.substr(std::min(end + 1, text.size()));
+  const std::string arrays = numbers_of(text.substr(std::min(end + 1, text.size())));
   uint64_t hash = key_of({0, hash64(header.data(), header.size())});
   try {
     std::string_view rest = arrays;
@@ -39,7 +51,7 @@ std::string checkpoint_file(std::string_view text) {
     // Then the hash of the header has to do.
   }
   const uint64_t front[] = {sizeof(Real), header.size(), arrays.size(), hash};
-  return "LRACKPT1" + std::string(reinterpret_cast<const char*>(front), sizeof(front)) + header + std::string(arrays);
+  return "LRACKPT1" + std::string(reinterpret_cast<const char*>(front), sizeof(front)) + header + arrays;
 }
 
 // Lines of what is read meanwhile that are meant for a user.
