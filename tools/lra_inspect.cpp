@@ -3,11 +3,9 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <string>
 #include <vector>
 
-#include "core/text.h"
 #include "session/build_info.h"
 #include "tools/command_line.h"
 #include "tools/inspect/commands.h"
